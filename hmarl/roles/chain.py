@@ -1,0 +1,242 @@
+"""A simulated supply chain and what its agents know, may do and are paid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hmarl.network.config import ROLES, WEEKDAYS, Multiples, Network, OrderUpTo, Quantities, RoleSettings
+from hmarl.roles.knowledge import Knowledge, begin, learn, make_knowledge, smoothing_of
+from hmarl.roles.observation import FEATURES, feature_names, observe_default, observe_pipeline
+from hmarl.roles.reward import cost_rate, reward_default, safety_factor
+from hmarl.simulator import Outcome, Simulator, day_costs
+
+
+@dataclass(frozen=True)
+class RoleAgents:
+    """The agents of one role: a node and a SKU each, node by node."""
+
+    name: str
+    nodes: np.ndarray  # (nodes,) indices
+    agents: tuple[str, ...]  # "store_1/coffee"
+    features: tuple[str, ...]  # of an observation
+    n_actions: int
+    settings: RoleSettings
+
+
+class Chain:
+    """A batch of replications of a supply chain with its agents.
+
+    An agent is one node and one SKU. Parameters are those of :class:`hmarl.Simulator`.
+
+    Attributes
+    ----------
+    roles
+        The roles that have nodes, in the order store, warehouse, supplier.
+    known
+        Forecasts, their errors and past service.
+    mean_demand, cost_rate
+        ``(N, S)`` what observations and rewards are divided by.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        replications: int = 1,
+        seed: int = 0,
+        *,
+        split: str = "test",
+        ids: np.ndarray | None = None,
+    ) -> None:
+        self.network = network
+        self.simulator = Simulator(network, replications, seed, split=split, ids=ids)
+        params = self.simulator.params
+        self.replications = replications
+        self.roles = {role: self._role_agents(role) for role in ROLES if network.nodes_of(role)}
+        self.mean_demand = np.where(params.mean_demand > 0, params.mean_demand, 1.0)
+        self.cost_rate = cost_rate(params)
+        self.known: Knowledge = make_knowledge(params, network.forecast, replications)
+        self._safety = safety_factor(params)
+        self._smoothing = smoothing_of(network.forecast)
+        self._first_weekday = WEEKDAYS.index(network.first_weekday)
+        self._weekdays = network.period == "day"
+        self._leaf_start, self._leaf = _leaves_below(params.parent)
+        self._planned = self.known.forecast.copy()
+        self._uncertain = self.known.variance.copy()
+        self._position = np.zeros(self.simulator.shape)
+        self._shaped = any(s != (0, 0, 0) for s in (self._weights(role) for role in self.roles))
+        self.reset()
+
+    def _weights(self, role: str) -> tuple[float, float, float]:
+        shaping = self.network.role_settings(role).shaping
+        return shaping.target_stock, shaping.anticipation, shaping.extreme_orders
+
+    def _role_agents(self, role: str) -> RoleAgents:
+        network = self.network
+        names, settings = network.nodes_of(role), network.role_settings(role)
+        action = settings.action
+        count = int(action.high // action.step) + 1 if isinstance(action, Quantities) else len(action.values)
+        return RoleAgents(
+            name=role,
+            nodes=np.array([network.node_names.index(name) for name in names]),
+            agents=tuple(f"{name}/{sku}" for name in names for sku in network.skus),
+            features=feature_names(network, role, self.simulator.params.transit_days),
+            n_actions=count,
+            settings=settings,
+        )
+
+    @property
+    def forecast(self) -> np.ndarray:
+        """Causal forecast of today's demand, ``(B, N, S)`` units; orders from below count as demand."""
+        return self.known.forecast
+
+    @property
+    def uncertainty(self) -> np.ndarray:
+        """Standard deviation of the forecast's errors, ``(B, N, S)`` units."""
+        return self.known.uncertainty
+
+    def reset(self, rows: np.ndarray | None = None, first_day: int | np.ndarray = 0) -> None:
+        """Begin again, all replications or the rows named; see :meth:`hmarl.Simulator.reset`."""
+        self.simulator.reset(rows, first_day)
+        begin(self.known, self.simulator.params, slice(None) if rows is None else np.asarray(rows, bool))
+
+    def step(self, orders: np.ndarray) -> Outcome:
+        """Play today with these orders ``(B, N, S)``, units, and learn from it."""
+        simulator = self.simulator
+        self._planned[:] = self.known.forecast
+        self._uncertain[:] = self.known.variance
+        if self._shaped:
+            self._position[:] = simulator.inventory_position() + orders
+        outcome = simulator.step(orders)
+        learn(
+            simulator.params, simulator.state, outcome, self.known, self._smoothing, self._first_weekday, self._weekdays
+        )
+        return outcome
+
+    def clone(self) -> Chain:
+        """A copy in the same state with the same future draws."""
+        other = object.__new__(Chain)
+        other.__dict__.update(self.__dict__)
+        other.simulator = self.simulator.clone()
+        other.known = Knowledge(*(array.copy() for array in self.known))
+        other._planned, other._uncertain = self._planned.copy(), self._uncertain.copy()
+        other._position = self._position.copy()
+        return other
+
+    def observe(self, role: str) -> np.ndarray:
+        """What each agent of a role sees this morning, ``(B, agents, features)`` float32."""
+        agents, sim = self.roles[role], self.simulator
+        out = np.zeros((self.replications, len(agents.agents), len(agents.features)), np.float32)
+        observe_default(
+            ROLES.index(agents.name), agents.nodes, sim.params, sim.state, sim.outcome, self.known,
+            self._leaf_start, self._leaf, self.mean_demand, out[..., : len(FEATURES[role])],
+        )  # fmt: skip
+        if agents.settings.observation == "pipeline":
+            observe_pipeline(
+                agents.nodes, sim.params, sim.state, self.mean_demand, self.cost_rate, self.network.days,
+                self._first_weekday, self._weekdays, len(FEATURES[role]), out,
+            )  # fmt: skip
+        return out
+
+    def orders(self, role: str, actions: np.ndarray) -> np.ndarray:
+        """The quantities that actions ask for.
+
+        Parameters
+        ----------
+        actions
+            ``(B, agents)`` integers below the role's ``n_actions``.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(B, agents)`` units, before rounding to what the node may order.
+        """
+        agents, action = self.roles[role], self.roles[role].settings.action
+        skus = len(self.network.skus)
+        chosen = np.asarray(actions).reshape(self.replications, len(agents.nodes), skus)
+        if isinstance(action, Quantities):
+            quantity = chosen * float(action.step)
+        else:
+            value = np.asarray(action.values)[chosen]
+            mean = self.mean_demand[agents.nodes]
+            if isinstance(action, Multiples):
+                quantity = value * self.forecast[:, agents.nodes]
+            else:
+                position = self.simulator.inventory_position()[:, agents.nodes]
+                target = value * mean if isinstance(action, OrderUpTo) else value * mean + self._textbook(agents.nodes)
+                quantity = np.maximum(target - position, 0.0)
+        return quantity.reshape(self.replications, -1)
+
+    def _textbook(self, nodes: np.ndarray) -> np.ndarray:
+        """Base-stock levels that the action `correction` corrects: mean + z sigma over the protection interval."""
+        from scipy.special import ndtri
+
+        params = self.simulator.params
+        days = (params.lead_time + params.order_lead_time + params.review_period)[:, None]
+        spread = np.sqrt(days * params.demand_std**2 + params.mean_demand**2 * params.lead_variance[:, None])
+        return (params.mean_demand * days + ndtri(params.target_service) * spread)[nodes]
+
+    def rewards(self, role: str) -> np.ndarray:
+        """What each agent of a role is paid for the day just booked, ``(B, agents)`` float64."""
+        agents, sim = self.roles[role], self.simulator
+        out = np.empty((self.replications, len(agents.agents)))
+        if agents.settings.reward == "default":
+            reward_default(
+                ROLES.index(agents.name), agents.nodes, sim.params, sim.outcome, self.known, self._leaf_start,
+                self._leaf, self.mean_demand, self.cost_rate, self._safety, self._uncertain, self._planned, out,
+            )  # fmt: skip
+        else:
+            out[:] = self._money_reward(agents)
+        return out + self._shaping(agents) if self._shaped else out
+
+    def _money_reward(self, agents: RoleAgents) -> np.ndarray:
+        """Minus the cost, or the profit, of the agent or of the whole chain."""
+        kind, params = agents.settings.reward, self.simulator.params
+        costs = day_costs(params, self.simulator.outcome)
+        money = -costs.cost if kind.endswith("cost") else costs.profit
+        scale = self.mean_demand * self.cost_rate
+        if kind.startswith("chain"):
+            leaves = np.setdiff1d(np.arange(len(params.parent)), params.parent)
+            total = money.sum((1, 2)) / scale[leaves].sum()
+            return np.broadcast_to(total[:, None], (self.replications, len(agents.agents)))
+        return (money / scale)[:, agents.nodes].reshape(self.replications, -1)
+
+    def _shaping(self, agents: RoleAgents) -> np.ndarray:
+        """Bonuses: position near the plan, orders ahead of a peak, no extreme orders."""
+        target_stock, anticipation, extreme = self._weights(agents.name)
+        params, nodes = self.simulator.params, agents.nodes
+        mean, ordered = self.mean_demand[nodes], self.simulator.outcome.ordered[:, nodes]
+        days = params.lead_time[nodes, None] + 1
+        spread = self._safety[nodes] * np.sqrt(self._uncertain[:, nodes])
+        planned = np.maximum(self._planned[:, nodes] * days + spread, 1e-9)
+        bonus = target_stock * (1 - np.abs(self._position[:, nodes] - planned) / planned)
+        bonus -= extreme * np.maximum(ordered / mean - 3, 0)
+        if anticipation:
+            bonus += anticipation * np.maximum(self._peak()[:, nodes] - 1, 0) * np.minimum(ordered / mean, 3)
+        return bonus.reshape(self.replications, -1)
+
+    def _peak(self) -> np.ndarray:
+        """Mean multiplier of the customers' demand that today's order will serve, ``(B, N, 1)``; known calendar only."""
+        params, demand = self.simulator.params, self.simulator.params.demand
+        start, cycle = demand.calendar
+        own = demand.kind.max(1) > 0
+        ahead = (self.simulator.state.day - 1)[:, None] + np.ceil(params.lead_time).astype(int)[None]
+        column = np.where(ahead < start, ahead, start + (ahead - start) % cycle)
+        multiplier = demand.multiplier[demand.profile[:, 0][None], column] * own
+        for n in params.order[::-1]:
+            below = params.child[params.child_start[n] : params.child_start[n + 1]]
+            if len(below) and not own[n]:
+                multiplier[:, n] = multiplier[:, below].mean(1)
+        return multiplier[..., None]
+
+
+def _leaves_below(parent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Leaves below each node (itself for a leaf), as starts ``(N + 1,)`` and indices."""
+    below: list[list[int]] = [[] for _ in parent]
+    for leaf in np.setdiff1d(np.arange(len(parent)), parent):
+        above = int(leaf)
+        while above >= 0:
+            below[above].append(int(leaf))
+            above = int(parent[above])
+    return np.cumsum([0] + [len(row) for row in below]), np.array([n for row in below for n in row], np.int64)

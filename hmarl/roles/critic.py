@@ -1,0 +1,64 @@
+"""What the critic sees in training: an agent's own state, those upstream of it, and the stores' pooled."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hmarl.network.config import ROLES, Network
+
+
+def critic_features(network: Network, features: dict[str, int]) -> dict[str, int]:
+    """Length of each role's critic view; `features` is the length of each role's observation."""
+    return {role: features[role] + sum(features[r] for r in _others(role, features)) for role in features}
+
+
+def critic_view(network: Network, observations: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The critic's view of every agent, made of local observations alone.
+
+    Parameters
+    ----------
+    observations
+        By role ``(..., agents, features)``: agents of a role node by node, SKU by SKU.
+
+    Returns
+    -------
+    dict
+        By role ``(..., agents, critic features)``: the agent's own observation; then that of each role upstream of it
+        (the mean where there are several such nodes on its path, zeros where there is none); then the mean over all
+        stores of the same SKU. The length does not grow with the number of stores.
+    """
+    skus = len(network.skus)
+    present = [role for role in ROLES if role in observations]
+    by_node = {r: o.reshape(*o.shape[:-2], o.shape[-2] // skus, skus, o.shape[-1]) for r, o in observations.items()}
+    views = {}
+    for role in present:
+        own = by_node[role]
+        parts = [own]
+        for other in _others(role, observations):
+            weights = pooling_weights(network, role, other)
+            parts.append(np.einsum("nm,...msf->...nsf", weights.astype(own.dtype), by_node[other]))
+        joined = np.concatenate(parts, axis=-1)
+        views[role] = joined.reshape(*observations[role].shape[:-1], joined.shape[-1])
+    return views
+
+
+def _others(role: str, present: object) -> list[str]:
+    """Roles whose pooled observation is appended for `role`, in order: the roles above it, and the stores."""
+    above = [r for r in ROLES[ROLES.index(role) + 1 :] if r in present]  # type: ignore[operator, arg-type]
+    return above + (["store"] if "store" in present else [])  # type: ignore[operator]
+
+
+def pooling_weights(network: Network, role: str, other: str) -> np.ndarray:
+    """Weights ``(nodes of role, nodes of other)``: the mean over the nodes upstream, or over all stores."""
+    rows, columns = network.nodes_of(role), network.nodes_of(other)
+    if other == "store":
+        return np.full((len(rows), len(columns)), 1 / len(columns))
+    weights = np.zeros((len(rows), len(columns)))
+    for i, name in enumerate(rows):
+        above = network.nodes[name].upstream
+        while above is not None:
+            if above in columns:
+                weights[i, columns.index(above)] = 1
+            above = network.nodes[above].upstream
+        weights[i] /= max(weights[i].sum(), 1)
+    return weights
