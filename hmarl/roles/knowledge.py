@@ -11,6 +11,7 @@ from hmarl.network.config import ForecastSettings
 from hmarl.simulator import Params
 
 SERVICE_DAYS = 7
+_QUIET = 0.1  # a weekday of less than a tenth of the usual demand says nothing about its level
 _METHODS = {"moving_average": 0, "exponential": 1, "seasonal": 2}
 
 
@@ -96,7 +97,8 @@ def learn(p, s, o, known, settings, first_weekday, weekdays):
                 else:
                     usual = factor[b, n, k, weekday] if method == 2 and weekdays else 1.0
                     old = level[b, n, k]
-                    level[b, n, k] += alpha * (observed / max(usual, 0.05) - old)
+                    if usual >= _QUIET:
+                        level[b, n, k] += alpha * (observed / usual - old)
                     if method == 2 and weekdays and old > 0.0:
                         factor[b, n, k, weekday] += gamma * (observed / old - usual)
                         usual = factor[b, n, k, tomorrow]

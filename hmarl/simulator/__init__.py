@@ -1,9 +1,24 @@
 """What a day does to a supply chain: arrays in, arrays out."""
 
+import hashlib
 import os
 from pathlib import Path
 
-os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hmarl"))
+
+def _cache_compiled_code() -> None:
+    """Keep numba's compiled code in a user folder, one for each state of the sources.
+
+    numba itself looks at the file of the outermost function alone and would go on with stale kernels.
+    """
+    package = Path(__file__).parents[1]
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted(file for room in ("simulator", "roles", "policies") for file in (package / room).glob("*.py")):
+        digest.update(file.read_bytes())
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache / "hmarl" / digest.hexdigest()))
+
+
+_cache_compiled_code()
 
 from hmarl.simulator.costs import Costs, day_costs  # noqa: E402
 from hmarl.simulator.params import Params, compile_network  # noqa: E402

@@ -1,0 +1,239 @@
+"""Forecasts, observations, actions and rewards by hand-worked examples."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from hmarl.network import Network, load_network
+from hmarl.roles import Chain
+
+Z = stats.norm.ppf(0.95)
+
+
+def path(*values: float) -> dict[str, Any]:
+    return {"distribution": "path", "values": list(values)}
+
+
+def small(**settings: Any) -> Network:
+    """Two stores (mean demand 10 and 5 over two days) behind a warehouse behind a supplier."""
+    store = {"upstream": "w", "lead_time": 1, "opening_stock": 12, "holding_cost": 0.5, "shortage_cost": 4}
+    nodes = {
+        "a": {**store, "unit_cost": 2, "demand": path(8, 12)},
+        "b": {**store, "unit_cost": 2, "demand": path(5)},
+        "w": {"upstream": "s", "lead_time": 2, "opening_stock": 6, "holding_cost": 0.2, "unit_cost": 2},
+        "s": {"lead_time": 3, "opening_stock": 30, "holding_cost": 0.1, "unit_cost": 2, "order_capacity": 20},
+    }
+    return Network.model_validate({"nodes": nodes, "days": 2, "warmup": 0, **settings})
+
+
+def orders(*values: float) -> np.ndarray:
+    return np.array(values, float).reshape(1, -1, 1)
+
+
+def observed(chain: Chain, role: str, agent: int = 0) -> dict[str, float]:
+    return dict(zip(chain.roles[role].features, chain.observe(role)[0, agent].tolist(), strict=True))
+
+
+def test_roles_and_agents_follow_the_tree():
+    chain = Chain(small())
+    assert {role: agents.agents for role, agents in chain.roles.items()} == {
+        "store": ("a/sku_1", "b/sku_1"),
+        "warehouse": ("w/sku_1",),
+        "supplier": ("s/sku_1",),
+    }
+    assert chain.mean_demand.ravel().tolist() == [10, 5, 15, 15]
+    assert chain.cost_rate.ravel().tolist() == [2, 2, 2, 2]
+
+
+def test_a_store_sees_the_first_morning():
+    seen = observed(Chain(small()), "store")
+    # the path 8, 12 has variance 4 around its mean
+    assert seen == pytest.approx(
+        {
+            "stock": 1.2,
+            "forecast": 1.0,
+            "uncertainty": 0.2,
+            "days_of_cover": 0.12,
+            "stocked_out_yesterday": 0,
+            "warehouse_stock": 6 / 15 / 10,
+            "service_level_7_days": 1,
+        }
+    )
+
+
+def test_a_store_sees_a_day_later():
+    chain = Chain(small())
+    chain.step(orders(5, 10, 7, 9))
+    # the warehouse had 6 for orders of 5 and 10: 2 and 4; 3 and 6 are owed
+    seen = observed(chain, "store")
+    forecast = 10 + (8 - 10) / 7
+    assert seen["stock"] == pytest.approx((12 - 8 + 2) / 10)
+    assert seen["forecast"] == pytest.approx(forecast / 10)
+    assert seen["uncertainty"] == pytest.approx(np.sqrt(4 + (4 - 4) / 28) / 10)
+    assert seen["days_of_cover"] == pytest.approx((6 + 3) / forecast / 10, rel=1e-6)
+    second = observed(chain, "store", 1)
+    assert second["stock"] == pytest.approx((12 - 5 + 4) / 5)
+    warehouse = observed(chain, "warehouse")
+    assert warehouse["orders_yesterday"] == pytest.approx(1)
+    assert warehouse["stock"] == pytest.approx(-9 / 15)
+    assert warehouse["inbound"] == pytest.approx(7 / 15)
+    assert warehouse["lowest_cover_of_stores"] == pytest.approx(9 / forecast / 10, rel=1e-6)
+    assert warehouse["mean_cover_of_stores"] == pytest.approx((9 / forecast + (11 + 6) / 5) / 2 / 10, rel=1e-6)
+    supplier = observed(chain, "supplier")
+    assert supplier["orders_yesterday"] == pytest.approx(7 / 15)
+    assert supplier["in_production"] == pytest.approx(9 / 15)
+    assert supplier["capacity_left"] == pytest.approx(11 / 15)
+    assert supplier["lead_time"] == pytest.approx(0.3)
+    assert supplier["fill_rate_7_days"] == pytest.approx(1)
+
+
+def test_rewards_of_a_day():
+    chain = Chain(small())
+    chain.step(orders(5, 10, 7, 9))
+    # store a: 4 left of 12, all met; money is divided by 10 x 2, units by 10; the buffer is far above 4
+    # store b: 7 left, buffer 5 + z x 0 (its path does not vary) -> excess 2
+    expected = [10 - 0.1 * 0.5 * 4 / 20, 10 - 0.1 * 0.5 * 7 / 10 - 0.05 * 2 / 5]
+    assert chain.rewards("store")[0].tolist() == pytest.approx(expected)
+    assert chain.rewards("warehouse")[0, 0] == pytest.approx(5 - 0.05 * 0)
+    assert chain.rewards("supplier")[0, 0] == pytest.approx(2 - 0.05 * 0.1 * 23 / 30)
+    chain.step(orders(0, 0, 0, 40))
+    # store a: 6 + nothing arrived today; demand 12: 6 short, 3 owed still
+    # store b: 11 - 5 = 6 left, buffer 5
+    first, second = chain.rewards("store")[0]
+    assert first == pytest.approx(10 * 0.5 - 5 * 4 * 6 / 20)
+    assert second == pytest.approx(10 - 0.1 * 0.5 * 6 / 10 - 0.05 * 1 / 5)
+    assert chain.rewards("warehouse")[0, 0] == pytest.approx(5 * 0.75 - 3 * 0.5)
+    # the supplier was asked for nothing and shipped nothing: fill rate 1, nothing late
+    assert chain.rewards("supplier")[0, 0] == pytest.approx(2 - 0.05 * 0.1 * 23 / 30)
+    assert chain.simulator.outcome.ordered.ravel().tolist() == [0, 0, 0, 20]
+
+
+def test_late_deliveries_of_a_supplier():
+    chain = Chain(small())
+    chain.step(orders(0, 0, 40, 0))  # 30 of 40 are shipped, 10 owed
+    assert chain.known.service[0, 3, 0] == pytest.approx(0.75)
+    assert chain.known.late[0, 3, 0] == 0
+    assert chain.rewards("supplier")[0, 0] == pytest.approx(2 * 0.75)
+    chain.step(orders(0, 0, 5, 20))
+    assert chain.known.service[0, 3, 0] == 0
+    assert chain.known.late[0, 3, 0] == 1  # something is owed and nothing was shipped
+    for _ in range(3):
+        chain.step(orders(0, 0, 0, 0))
+    # the 20 came on day 4: 15 owed are shipped, all of them late, none of today's because none was ordered
+    assert chain.known.late[0, 3, 0] == 1
+    assert chain.known.service[0, 3, 0] == 1
+
+
+@pytest.mark.parametrize(
+    ("action", "choice", "expected"),
+    [
+        ({"kind": "multiples"}, 3, 1.5 * 10),
+        ({"kind": "quantity", "high": 20, "step": 4}, 2, 8),
+        ({"kind": "order_up_to", "values": [0, 2.5]}, 1, 25 - 12),
+        ({"kind": "order_up_to", "values": [0, 2.5]}, 0, 0),
+        # base stock: 10 x 2 + z x 2 x sqrt 2, plus half a day's demand, less the 12 on hand
+        ({"kind": "correction", "values": [0, 0.5]}, 1, 20 + Z * 2 * np.sqrt(2) + 5 - 12),
+    ],
+)
+def test_actions_are_quantities(action, choice, expected):
+    chain = Chain(small(roles={"store": {"action": action}}))
+    assert chain.orders("store", np.array([[choice, 0]]))[0, 0] == pytest.approx(expected)
+
+
+def test_the_pipeline_observation_adds_arrivals_costs_and_the_calendar():
+    chain = Chain(small(roles={"store": {"observation": "pipeline"}}))
+    chain.step(orders(5, 10, 7, 9))
+    seen = observed(chain, "store")
+    assert seen["arrives_in_1_days"] == 0
+    assert seen["owed_by_source"] == pytest.approx(0.3)
+    assert (seen["holding_cost"], seen["shortage_cost"]) == pytest.approx((0.25, 2))
+    assert seen["days_left"] == pytest.approx(1 / 14)
+    assert [seen[f"weekday_{k}"] for k in range(7)] == [0, 1, 0, 0, 0, 0, 0]
+    chain.step(orders(0, 0, 0, 0))
+    assert observed(Chain(small(roles={"warehouse": {"observation": "pipeline"}})), "warehouse")["arrives_in_3_days"] == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("cost", -(0.5 * 4) / 20),
+        ("profit", -(0.5 * 4) / 20),
+        # holding 2, 3.5 at the stores, 0 and 2.3 above, 18 paid for production; the stores' scale is 20 + 10
+        ("chain_cost", -(2 + 3.5 + 2.3) / 30),
+        ("chain_profit", -(2 + 3.5 + 2.3 + 18) / 30),
+    ],
+)
+def test_money_rewards(kind, expected):
+    chain = Chain(small(roles={"store": {"reward": kind}}))
+    chain.step(orders(5, 10, 7, 9))
+    assert chain.rewards("store")[0, 0] == pytest.approx(expected)
+
+
+def test_shaping():
+    def reward(**shaping: float) -> float:
+        chain = Chain(small(roles={"store": {"shaping": shaping}}))
+        chain.step(orders(50, 0, 0, 0))
+        return chain.rewards("store")[0, 0]
+
+    planned = 10 * 2 + Z * np.sqrt(2) * 2
+    assert reward(target_stock=1) - reward() == pytest.approx(1 - abs(62 - planned) / planned)
+    assert reward(extreme_orders=2) - reward() == pytest.approx(-2 * (5 - 3))
+    assert reward(anticipation=1) == reward()  # nothing peaks on the calendar
+
+
+def test_exponential_and_seasonal_forecasts():
+    weekly = [10.0, 10, 10, 10, 10, 20, 0] * 30
+    node = {"lead_time": 0, "demand": path(*weekly)}
+    network = {"nodes": {"shop": node}, "days": 210, "warmup": 0}
+    exponential = Chain(Network.model_validate({**network, "forecast": {"method": "exponential", "smoothing": 0.5}}))
+    exponential.step(np.zeros((1, 1, 1)))
+    assert exponential.forecast[0, 0, 0] == pytest.approx(10)
+    seasonal = Chain(Network.model_validate({**network, "forecast": {"method": "seasonal"}}))
+    for _ in range(196):
+        seasonal.step(np.zeros((1, 1, 1)))
+    predicted = []
+    for _ in range(7):
+        predicted.append(seasonal.forecast[0, 0, 0])
+        seasonal.step(np.zeros((1, 1, 1)))
+    assert predicted == pytest.approx(weekly[:7], abs=1.5)
+
+
+def test_a_clone_and_a_row_know_the_same():
+    network = load_network("three_store")
+    batch, alone = Chain(network, 4, 7), Chain(network, 1, 7, ids=np.array([2]))
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        order = rng.integers(0, 120, batch.simulator.shape).astype(float)
+        batch.step(order)
+        alone.step(order[2:3])
+    clone = batch.clone()
+    for role in batch.roles:
+        np.testing.assert_array_equal(batch.observe(role)[2], alone.observe(role)[0])
+        np.testing.assert_array_equal(batch.rewards(role)[2], alone.rewards(role)[0])
+    order = np.full(batch.simulator.shape, 30.0)
+    batch.step(order)
+    clone.step(order)
+    for role in batch.roles:
+        np.testing.assert_array_equal(batch.observe(role), clone.observe(role))
+
+
+def test_reset_rows_forget():
+    chain = Chain(load_network("two_store"), 2)
+    fresh = chain.observe("store").copy()
+    for _ in range(5):
+        chain.step(np.zeros(chain.simulator.shape))
+    chain.reset(np.array([True, False]))
+    np.testing.assert_array_equal(chain.observe("store")[0], fresh[0])
+    assert (chain.observe("store")[1] != fresh[1]).any()
+
+
+def test_observations_stay_within_bounds():
+    chain = Chain(load_network("two_store"), 3)
+    for _ in range(60):
+        chain.step(np.full(chain.simulator.shape, 5000.0))
+        for role in chain.roles:
+            seen = chain.observe(role)
+            assert np.isfinite(seen).all()
+            assert np.abs(seen).max() <= 100

@@ -1,0 +1,122 @@
+"""What must hold on any network: conservation, draws that depend on nothing else, clones, rows of a batch."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hmarl.simulator import Simulator
+from tests.simulator.networks import random_networks
+
+DAYS = 12
+
+
+def random_orders(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 15, shape).astype(float)
+
+
+@settings(max_examples=120, deadline=None)
+@given(network=random_networks(), seed=st.integers(0, 10_000))
+def test_units_are_conserved(network, seed):
+    simulator = Simulator(network, 3, seed)
+    roots = simulator.params.parent < 0
+    opening = simulator.state.on_hand.sum((1, 2))
+    produced, sold, overflow, lost = (np.zeros(3) for _ in range(4))
+    for day in range(DAYS):
+        outcome = simulator.step(random_orders(seed + day, simulator.shape))
+        produced += outcome.filled[:, roots].sum((1, 2))
+        sold += outcome.sold.sum((1, 2))
+        overflow += outcome.overflow.sum((1, 2))
+        lost += outcome.lost.sum((1, 2))
+        state = simulator.state
+        assert state.on_hand.min() >= -1e-9
+        assert state.owed.min() >= -1e-9
+        held = state.on_hand.sum((1, 2)) + state.in_transit.sum((1, 2, 3)) + state.overflow.sum((1, 2))
+        np.testing.assert_allclose(opening + produced, sold + held + overflow + lost, atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(network=random_networks(), seed=st.integers(0, 10_000))
+def test_draws_depend_on_neither_orders_nor_batch(network, seed):
+    alone, batch = Simulator(network, 1, seed, ids=np.array([2])), Simulator(network, 4, seed)
+    for day in range(DAYS):
+        batch_demand = batch.step(random_orders(day, batch.shape)).demand[2].copy()
+        alone_demand = alone.step(random_orders(seed - day + 99, alone.shape)).demand[0]
+        np.testing.assert_array_equal(alone_demand, batch_demand)
+
+
+@settings(max_examples=60, deadline=None)
+@given(network=random_networks(), seed=st.integers(0, 10_000))
+def test_one_replication_equals_its_row_of_a_batch(network, seed):
+    alone, batch = Simulator(network, 1, seed, ids=np.array([3])), Simulator(network, 5, seed)
+    for day in range(DAYS):
+        orders = random_orders(day, batch.shape)
+        batch.step(orders)
+        alone.step(orders[3:4])
+        for name, one, many in zip(alone.outcome._fields, alone.outcome, batch.outcome, strict=True):
+            np.testing.assert_array_equal(one[0], many[3], err_msg=name)
+        np.testing.assert_array_equal(alone.state.in_transit[0], batch.state.in_transit[3])
+
+
+@settings(max_examples=60, deadline=None)
+@given(network=random_networks(), seed=st.integers(0, 10_000))
+def test_a_clone_meets_the_same_future(network, seed):
+    simulator = Simulator(network, 2, seed)
+    for day in range(5):
+        simulator.step(random_orders(day, simulator.shape))
+    clone = simulator.clone()
+    for day in range(DAYS):
+        orders = random_orders(day, simulator.shape)
+        ours = [array.copy() for array in simulator.step(orders)]
+        for one, other in zip(ours, clone.step(orders), strict=True):
+            np.testing.assert_array_equal(one, other)
+    apart = simulator.clone()
+    before = simulator.state.on_hand.copy()
+    apart.step(random_orders(1, simulator.shape) + 5)
+    np.testing.assert_array_equal(simulator.state.on_hand, before)
+
+
+def test_splits_seeds_and_replications_differ(two_store):
+    def demand(seed: int, split: str) -> np.ndarray:
+        simulator = Simulator(two_store, 2, seed, split=split)
+        return np.stack([simulator.step(np.zeros(simulator.shape)).demand.copy() for _ in range(10)])
+
+    base = demand(0, "test")
+    np.testing.assert_array_equal(base, demand(0, "test"))
+    for other in (demand(1, "test"), demand(0, "train"), demand(0, "validation")):
+        assert (other != base).mean() > 0.4
+    assert (base[:, 0] != base[:, 1]).mean() > 0.4
+
+
+def test_reset_repeats_and_reset_of_rows_draws_anew(two_store):
+    simulator = Simulator(two_store, 2)
+    orders = np.zeros(simulator.shape)
+    first = simulator.step(orders).demand.copy()
+    simulator.reset(np.array([True, False]))
+    assert list(simulator.state.day) == [0, 1]
+    again = simulator.step(orders).demand
+    assert (again[0] != first[0]).any()
+    simulator.reset()
+    np.testing.assert_array_equal(simulator.step(orders).demand, first)
+
+
+def test_a_first_day_begins_in_the_calendar(two_store):
+    later = Simulator(two_store, 2000)
+    later.reset(first_day=7)  # the season's peak: 1 + 0.3 sin(2 pi 7 / 30) = 1.298
+    demand = later.step(np.zeros(later.shape)).demand
+    store = two_store.node_names.index("store_1")
+    assert demand[:, store].mean() == pytest.approx(60 * 1.298, abs=1.5)
+
+
+def test_equal_ids_meet_equal_demand(two_store):
+    simulator = Simulator(two_store, 4, ids=np.array([0, 1, 0, 1]))
+    demand = simulator.step(np.zeros(simulator.shape)).demand
+    np.testing.assert_array_equal(demand[:2], demand[2:])
+
+
+@pytest.mark.parametrize(
+    ("orders", "message"), [(np.zeros((1, 3, 1)), "shape"), (np.full((1, 4, 1), np.nan), "not finite")]
+)
+def test_bad_orders_are_refused(two_store, orders, message):
+    with pytest.raises(ValueError, match=message):
+        Simulator(two_store).step(orders)
