@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
 _LONGEST_VALUE = 60
+_MOST_NAMES = 12
 _BOUNDS = {
     "greater_than_equal": ("at least", "ge"),
     "greater_than": ("above", "gt"),
@@ -92,7 +93,8 @@ class _Problem:
         self.context: dict[str, Any] = details.get("ctx", {})
         self.path, fields = _follow(model, details["loc"], self.kind == "extra_forbidden")
         given = details["input"]
-        plain = isinstance(given, str | int | float | bool | None | list)
+        plain = isinstance(given, str | int | float | bool | None)
+        plain = plain or (isinstance(given, list) and self.kind != "value_error")
         self.value = show(given) if plain and self.kind not in ("missing", "extra_forbidden") else ""
         self.allowed = self._allowed(details["msg"], fields)
         near = self.kind == "extra_forbidden" and bool(difflib.get_close_matches(self.path[-1], fields))
@@ -112,9 +114,11 @@ class _Problem:
             return f"{word} {context[key]:g}"
         if kind == "literal_error":
             return _not_among(self.value.strip("'\""), re.findall(r"'([^']*)'", context["expected"]))
-        if kind.startswith("union_tag"):
-            tags = re.findall(r"'([^']*)'", context.get("expected_tags", ""))
-            return f"{context['discriminator']} says which kind it is" + (f": one of {', '.join(tags)}" if tags else "")
+        if kind == "union_tag_invalid":
+            tags = re.findall(r"'([^']*)'", context["expected_tags"])
+            return f"{self._tag()}: {show(context['tag'])}: {_not_among(context['tag'], tags)}"
+        if kind == "union_tag_not_found":
+            return f"{self._tag()} is missing"
         if kind in ("too_short", "too_long"):
             word, key = ("at least", "min_length") if kind == "too_short" else ("at most", "max_length")
             return f"{word} {context[key]} values, not {context['actual_length']}"
@@ -122,20 +126,28 @@ class _Problem:
             return _KINDS.get(kind) or _KINDS.get(kind.split("_")[0]) or message
         return message[:1].lower() + message[1:]
 
+    def _tag(self) -> str:
+        return str(self.context["discriminator"]).strip("'")
+
 
 def _join(*parts: str) -> str:
     return ": ".join(part for part in parts if part)
 
 
 def _not_among(value: str, allowed: Iterable[str]) -> str:
-    names = sorted(allowed)
-    near = difflib.get_close_matches(value, names, n=1)
-    suggestion = f", did you mean {near[0]}?" if near else "; it is"
-    return f"unknown{suggestion} one of {', '.join(names)}"
+    names = sorted(set(allowed))
+    near = difflib.get_close_matches(value, names, n=3)
+    if not near:
+        return f"unknown; it is one of {', '.join(names)}"
+    if len(names) > _MOST_NAMES:
+        return f"unknown, did you mean {' or '.join(near)}?"
+    return f"unknown, did you mean {near[0]}? one of {', '.join(names)}"
 
 
-def _follow(model: type[BaseModel], location: tuple[Any, ...], extra: bool) -> tuple[tuple[str, ...], list[str]]:
-    """The fields on the way to an error (pydantic's own names of union members left out), and those of its parent."""
+def _follow(
+    model: type[BaseModel], location: tuple[Any, ...], extra: bool
+) -> tuple[tuple[str, ...], list[str]]:
+    """The fields on the way to an error, names of union members left out, and those of its parent."""
     path: list[str] = []
     candidates = _members(model)
     for number, key in enumerate(location):
@@ -157,7 +169,8 @@ def _members(annotation: Any) -> list[Any]:
         return _members(get_args(annotation)[0])
     if origin in (Union, types.UnionType):
         return [member for part in get_args(annotation) for member in _members(part)]
-    return [annotation]
+    fields = getattr(annotation, "model_fields", {})
+    return _members(fields["root"].annotation) if list(fields) == ["root"] else [annotation]
 
 
 def _step(annotation: Any, key: Any) -> list[Any]:

@@ -68,7 +68,8 @@ def run_folder(name: str, root: str | os.PathLike[str] = "runs") -> Path:
     """
     if not _RUN_NAME.fullmatch(name):
         raise InputError(
-            f"name: {name!r}: a run's name is 1 to 100 letters, digits, '.', '_' and '-', beginning with a letter or digit"
+            f"name: {name!r}: a run's name is 1 to 100 letters, digits, '.', '_' and '-', "
+            "beginning with a letter or digit"
         )
     return Path(root) / name
 
@@ -81,7 +82,9 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = key_node.value if isinstance(key_node.value, str) else None
             if key is not None and key != "<<" and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} occurs twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} occurs twice", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -97,7 +100,8 @@ def read_yaml(path: str | os.PathLike[str]) -> Any:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise InputError(f"{path}: cannot be read: {reason}") from error
     try:
         return yaml.load(text, _Loader)
     except yaml.YAMLError as error:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from hmarl.network.demand import Demand
 
 Role = Literal["store", "warehouse", "supplier"]
-ROLES: tuple[Role, ...] = ("store", "warehouse", "supplier")
+ROLES: tuple[str, ...] = ("store", "warehouse", "supplier")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _NAME = re.compile(r"\w[\w .-]{0,63}")
 
@@ -199,6 +199,9 @@ class RoleSettings(Config):
     observation: Literal["default", "pipeline"] = Field(
         "default", description="default: the role's few numbers; pipeline: and arrivals by day, weekday, costs"
     )
+    pipeline_days: int | None = Field(
+        None, ge=1, le=365, description="days of arrivals told apart, the last with all later ones; none: the longest lead time"
+    )
     action: Action = Multiples()
     reward: Literal["default", "cost", "profit", "chain_cost", "chain_profit"] = Field(
         "default", description="default: the role's formula; cost, profit: the agent's own; chain_: the whole chain's"
@@ -212,6 +215,7 @@ class Network(Config):
     name: Name = "network"
     period: Literal["day", "week"] = "day"
     days: int = Field(90, ge=1, description="periods of an episode")
+    finite: bool = Field(False, description="nothing counts after the last period; else an episode is a part of a long run")
     warmup: int = Field(7, ge=0, description="periods at its start that no figure counts")
     first_weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = "monday"
     quantities: Literal["integer", "real"] = "integer"
@@ -296,3 +300,8 @@ class Network(Config):
         days, probabilities = lead_time.distribution()
         mean = math.fsum(d * p for d, p in zip(days, probabilities, strict=True))
         return mean, math.fsum((d - mean) ** 2 * p for d, p in zip(days, probabilities, strict=True))
+
+    def longest_lead_time(self, name: str) -> int:
+        """The longest lead time of a node, days; scheduled delays left out."""
+        lead_time = self.nodes[name].lead_time
+        return lead_time if isinstance(lead_time, int) else max(lead_time.distribution()[0])

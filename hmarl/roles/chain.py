@@ -8,7 +8,7 @@ import numpy as np
 
 from hmarl.network.config import ROLES, WEEKDAYS, Multiples, Network, OrderUpTo, Quantities, RoleSettings
 from hmarl.roles.knowledge import Knowledge, begin, learn, make_knowledge, smoothing_of
-from hmarl.roles.observation import FEATURES, feature_names, observe_default, observe_pipeline
+from hmarl.roles.observation import FEATURES, feature_names, observe_default, observe_pipeline, pipeline_days
 from hmarl.roles.reward import cost_rate, reward_default, safety_factor
 from hmarl.simulator import Outcome, Simulator, day_costs
 
@@ -81,7 +81,7 @@ class Chain:
             name=role,
             nodes=np.array([network.node_names.index(name) for name in names]),
             agents=tuple(f"{name}/{sku}" for name in names for sku in network.skus),
-            features=feature_names(network, role, self.simulator.params.transit_days),
+            features=feature_names(network, role),
             n_actions=count,
             settings=settings,
         )
@@ -127,14 +127,15 @@ class Chain:
     def observe(self, role: str) -> np.ndarray:
         """What each agent of a role sees this morning, ``(B, agents, features)`` float32."""
         agents, sim = self.roles[role], self.simulator
-        out = np.zeros((self.replications, len(agents.agents), len(agents.features)), np.float32)
+        out = np.empty((self.replications, len(agents.agents), len(agents.features)), np.float32)
         observe_default(
             ROLES.index(agents.name), agents.nodes, sim.params, sim.state, sim.outcome, self.known,
             self._leaf_start, self._leaf, self.mean_demand, out[..., : len(FEATURES[role])],
         )  # fmt: skip
         if agents.settings.observation == "pipeline":
             observe_pipeline(
-                agents.nodes, sim.params, sim.state, self.mean_demand, self.cost_rate, self.network.days,
+                agents.nodes, sim.params, sim.state, self.mean_demand, self.cost_rate,
+                pipeline_days(self.network, role), self.network.days,
                 self._first_weekday, self._weekdays, len(FEATURES[role]), out,
             )  # fmt: skip
         return out

@@ -27,11 +27,17 @@ _COVER, _MOST_COVER, _MOST_CAPACITY = 10.0, 30.0, 10.0
 _LAST_DAYS = 14
 
 
-def feature_names(network: Network, role: str, transit_days: int) -> tuple[str, ...]:
+def pipeline_days(network: Network, role: str) -> int:
+    """Days of arrivals that the observation `pipeline` tells apart: the role's longest lead time, or as configured."""
+    configured = network.role_settings(role).pipeline_days
+    return configured or max(1, *(network.longest_lead_time(name) for name in network.nodes_of(role)))
+
+
+def feature_names(network: Network, role: str) -> tuple[str, ...]:
     """Names of an agent's observation, in order."""
     names = FEATURES[role]
     if network.role_settings(role).observation == "pipeline":
-        names += tuple(f"arrives_in_{k + 1}_days" for k in range(transit_days))
+        names += tuple(f"arrives_in_{k + 1}_days" for k in range(pipeline_days(network, role)))
         names += ("owed_by_source", "holding_cost", "shortage_cost", "order_cost", "days_left")
         names += tuple(f"weekday_{k}" for k in range(7)) if network.period == "day" else ()
     return names
@@ -111,8 +117,11 @@ def observe_default(role, nodes, p, s, o, known, leaf_start, leaf, mean, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def observe_pipeline(nodes, p, s, mean, rate, episode_days, first_weekday, weekdays, start, out):
-    """Fill the features from column `start` on: arrivals by day, what is owed, costs, days left, weekday."""
+def observe_pipeline(nodes, p, s, mean, rate, told_apart, episode_days, first_weekday, weekdays, start, out):
+    """Fill the features from column `start` on: arrivals by day, what is owed, costs, days left, weekday.
+
+    The last of the `told_apart` days of arrivals holds all that comes later, too.
+    """
     in_transit, owed, sent, day = s.in_transit, s.owed, s.orders_sent, s.day
     holding, shortage, order_cost = p.holding_cost, p.shortage_cost, p.order_cost
     replications, _, skus, days = in_transit.shape
@@ -123,9 +132,11 @@ def observe_pipeline(nodes, p, s, mean, rate, episode_days, first_weekday, weekd
             n = nodes[i]
             for k in range(skus):
                 a, f, scale = i * skus + k, start, mean[n, k]
+                for d in range(told_apart):
+                    out[b, a, f + d] = 0.0
                 for d in range(days):
-                    out[b, a, f] = in_transit[b, n, k, d] / scale
-                    f += 1
+                    out[b, a, f + min(d, told_apart - 1)] += in_transit[b, n, k, d] / scale
+                f += told_apart
                 coming = owed[b, n, k]
                 for d in range(sent.shape[3]):
                     coming += sent[b, n, k, d]

@@ -104,7 +104,7 @@ class Plan:
     forecast: Array  # demand of the day as forecast in its morning, units
     uncertainty: Array  # standard deviation of the forecast's errors, units
     target_service: Array  # service level that safety stock is sized for, 0 to 1
-    lead_time: Array  # from order to arrival, days
+    lead_time: Array  # from shipment to arrival, days
     order_forecast: Array  # demand a day as forecast when the order was placed, units
     order_uncertainty: Array  # and its standard deviation, units
     order_position: Array  # inventory position after the order, units
@@ -158,8 +158,8 @@ class Reconciliation:
 
 
 def safety_stock(uncertainty: Array, target_service: Array, lead_time: Array) -> Array:
-    """``z(target service) x uncertainty x sqrt(L + 1)`` in units; below a target of 0.5 there is none."""
-    return np.maximum(0.0, ndtri(target_service)) * uncertainty * np.sqrt(lead_time + 1.0)
+    """``z(target service) x uncertainty x sqrt(L + 1)`` in units; negative below a target of 0.5."""
+    return ndtri(target_service) * uncertainty * np.sqrt(lead_time + 1.0)
 
 
 def planned_position(forecast: Array, uncertainty: Array, target_service: Array, lead_time: Array) -> Array:
@@ -205,7 +205,7 @@ def _reasons(plan: Plan, outcome: Outcome, excess: Array, limits: Thresholds) ->
 
     surprise = outcome.demand - plan.forecast
     expected = plan.order_forecast * plan.cover
-    margin = safety_stock(plan.order_uncertainty, plan.target_service, plan.cover - 1.0)
+    margin = np.maximum(0.0, safety_stock(plan.order_uncertainty, plan.target_service, plan.cover - 1.0))
     error = outcome.demand_since - expected
     spike = (surprise > limits.spike_sigma * plan.uncertainty) & (surprise >= part)
     drop = (-surprise > limits.drop_sigma * plan.uncertainty) & (-surprise >= heavy_part)
@@ -294,7 +294,7 @@ class Ledger:
         """Reconcile the day that the chain has just played."""
         params, booked = self.chain.simulator.params, self.chain.simulator.outcome
         unfilled = np.maximum(0.0, self._owed + booked.heard - booked.filled)
-        short = booked.unmet + np.minimum(booked.incoming, _sum_below(params.parent, unfilled))
+        short = booked.unmet + _sum_below(params.parent, np.minimum(booked.heard, unfilled))  # oldest first
         demand = booked.demand + booked.incoming
         self._follow(booked, demand, unfilled)
         costs = day_costs(params, booked)
@@ -352,7 +352,7 @@ class Ledger:
             forecast=self._forecast,
             uncertainty=self._uncertainty,
             target_service=params.target_service,
-            lead_time=(params.lead_time + params.order_lead_time)[:, None],
+            lead_time=params.lead_time[:, None],
             order_forecast=forecast,
             order_uncertainty=uncertainty,
             order_position=position,

@@ -13,7 +13,9 @@ def _cache_compiled_code() -> None:
     package = Path(__file__).parents[1]
     digest = hashlib.blake2b(digest_size=8)
     for file in sorted(file for room in ("simulator", "roles", "policies") for file in (package / room).glob("*.py")):
-        digest.update(file.read_bytes())
+        source = file.read_bytes()
+        if b"njit" in source:
+            digest.update(source)
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     os.environ.setdefault("NUMBA_CACHE_DIR", str(cache / "hmarl" / digest.hexdigest()))
 

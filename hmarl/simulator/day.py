@@ -214,3 +214,23 @@ def step(p, s, o, orders, key):
     draw_demand(p.demand, s.day, s.replication, s.drawn_until, s.noise, s.demand, p.integer, k0, k1)
     meet_demand(s, o, p.backorder)
     begin_day(s, p.storage_capacity, p.integer)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def inventory_position(s, parent, out):
+    """On hand + in transit + owed and not yet heard by the source - owed to customers and to the nodes below."""
+    on_hand, in_transit, owed, backorders, sent = s.on_hand, s.in_transit, s.owed, s.backorders, s.orders_sent
+    replications, nodes, skus = on_hand.shape
+    for b in range(replications):
+        for n in range(nodes):
+            for k in range(skus):
+                total = on_hand[b, n, k] + owed[b, n, k] - backorders[b, n, k]
+                for d in range(in_transit.shape[3]):
+                    total += in_transit[b, n, k, d]
+                for d in range(sent.shape[3]):
+                    total += sent[b, n, k, d]
+                out[b, n, k] = total
+        for n in range(nodes):
+            if parent[n] >= 0:
+                for k in range(skus):
+                    out[b, parent[n], k] -= owed[b, n, k]

@@ -197,11 +197,14 @@ def _demand_moments(network: Network, demands: list[list[Demand | None]]) -> tup
         for s, demand in enumerate(row):
             if demand is not None:
                 multiplier, addition = demand.levels(days, first_weekday)
-                scale = float(multiplier.mean())
+                drawn = np.full(len(days), demand.base_mean)
+                if demand.distribution == "path" and demand.mean is None:
+                    drawn = np.asarray(demand.values)[np.minimum(days, len(demand.values or []) - 1)]
+                scale = 1.0
                 if demand.spikes is not None:
                     share = 1 - (1 - demand.spikes.probability) ** demand.spikes.duration
-                    scale *= 1 + share * (demand.spikes.multiplier - 1)
-                mean[n, s] = demand.base_mean * scale + float(addition.mean())
+                    scale += share * (demand.spikes.multiplier - 1)
+                mean[n, s] = float((drawn * multiplier).mean()) * scale + float(addition.mean())
                 variance[n, s] = demand.base_variance(network.quantities == "integer")
     return mean, variance
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hmarl.network.config import Network
-from hmarl.simulator.day import step
+from hmarl.simulator.day import inventory_position, step
 from hmarl.simulator.demand import BLOCK_DAYS
 from hmarl.simulator.params import Params, compile_network
 from hmarl.simulator.rng import make_key
@@ -181,12 +181,8 @@ class Simulator:
 
     def inventory_position(self) -> np.ndarray:
         """On hand + in transit + ordered and not yet shipped - owed to customers and to the nodes below, (B, N, S)."""
-        state, params = self.state, self.params
-        coming = state.owed + state.orders_sent.sum(-1)
-        position = state.on_hand + state.in_transit.sum(-1) + coming - state.backorders
-        for n in range(len(params.parent)):
-            if params.parent[n] >= 0:
-                position[:, params.parent[n]] -= state.owed[:, n]
+        position = np.empty(self.shape)
+        inventory_position(self.state, self.params.parent, position)
         return position
 
     def echelon_position(self) -> np.ndarray:

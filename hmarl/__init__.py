@@ -1,0 +1,46 @@
+"""Multi-agent reinforcement learning for supply chains.
+
+>>> import hmarl
+>>> network = hmarl.load_network("two_store")
+
+The names below are loaded when they are first used: ``import hmarl`` imports neither Ray nor torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hmarl.errors import InputError
+    from hmarl.learning.run import Run, train
+    from hmarl.network import Network, load_network
+    from hmarl.report import Evaluation, evaluate
+    from hmarl.simulator import Simulator
+
+__version__ = "0.1.0"
+__all__ = ["Evaluation", "InputError", "Network", "Run", "Simulator", "evaluate", "load_network", "train"]
+
+_HOME = {
+    "Evaluation": "hmarl.report",
+    "InputError": "hmarl.errors",
+    "Network": "hmarl.network",
+    "Run": "hmarl.learning.run",
+    "Simulator": "hmarl.simulator",
+    "evaluate": "hmarl.report",
+    "load_network": "hmarl.network",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "train":  # the module: the command `python -m hmarl.train`, and callable as `hmarl.train(...)`
+        return importlib.import_module("hmarl.train")
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'hmarl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
