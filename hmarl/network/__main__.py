@@ -12,7 +12,7 @@ from hmarl import command
 from hmarl.errors import unknown
 
 ACTIONS = {
-    "init": "print a commented network for the stores and SKUs of a sales history: init --sales FILE > my_network.yaml",
+    "init": "print a commented network for a sales history's stores and SKUs: init --sales FILE > my_network.yaml",
     "example": "print a small sales history (2 stores, 3 SKUs, 200 days): example > history.csv",
 }
 
@@ -22,9 +22,15 @@ class InitSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sales: Path = Field(description="sales history, CSV or Parquet: date, store, sku, units, and in_stock or stock")
-    sales_columns: dict[str, str] = Field({}, description="the file's names where they differ: units=qty; repeatable")
-    fill_gaps: Literal["refuse", "zero"] = Field("refuse", description="what a missing date of a series means")
+    sales: Path = Field(
+        description="sales history, CSV or Parquet: date, store, sku, units, and in_stock or stock"
+    )
+    sales_columns: dict[str, str] = Field(
+        {}, description="the file's names where they differ: units=qty; repeatable"
+    )
+    fill_gaps: Literal["refuse", "zero"] = Field(
+        "refuse", description="what a missing date of a series means"
+    )
 
 
 class ExampleSettings(BaseModel):

@@ -200,7 +200,7 @@ class RoleSettings(Config):
         "default", description="default: the role's few numbers; pipeline: and arrivals by day, weekday, costs"
     )
     pipeline_days: int | None = Field(
-        None, ge=1, le=365, description="days of arrivals told apart, the last with all later ones; none: the longest lead time"
+        None, ge=1, le=365, description="days of arrivals told apart, the last with all later ones; none: all that a lead time can need"
     )
     action: Action = Multiples()
     reward: Literal["default", "cost", "profit", "chain_cost", "chain_profit"] = Field(

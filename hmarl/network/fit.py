@@ -33,9 +33,9 @@ def fit_demand(history: SalesHistory, method: Method = "bootstrap") -> dict[tupl
         The part to learn from. Censored periods count as :attr:`SalesHistory.demand` says.
     method
         ``"bootstrap"`` replays random blocks of the past (14 days or 4 weeks; blocks of a daily history begin
-        on the weekday that they replay). ``"distribution"`` fits a mean with weekday profile, yearly season and
-        trend, each where the history shows it, and a distribution around it by its dispersion: Poisson, normal
-        or negative binomial. Its day 0 is the day after the history's last.
+        on the weekday that they replay). ``"distribution"`` fits a mean with weekday profile, yearly season
+        and trend, each where the history shows it, and a distribution around it by its dispersion: Poisson,
+        normal or negative binomial. Its day 0 is the day after the history's last.
 
     Returns
     -------
@@ -95,7 +95,7 @@ class _Level(NamedTuple):
 
 
 def _weekday_profile(values: np.ndarray, day: np.ndarray) -> list[float] | None:
-    """Multipliers, Monday first, mean 1; none under three weeks of history or where the days do not differ."""
+    """Multipliers, Monday first, mean 1; none under three weeks of history or where days do not differ."""
     if len(values) < 21 or values.mean() == 0:
         return None
     counts = np.bincount(day, minlength=7)

@@ -24,7 +24,8 @@ EPISODE = {"day": (90, 7), "week": (52, 8)}  # periods, warm-up
 def network_yaml(history: SalesHistory) -> str:
     """The text of a network file: every store of the history behind one warehouse and one supplier.
 
-    Stores, SKUs, opening stocks and demand come from the history; lead times, prices and costs are a start to edit.
+    Stores, SKUs, opening stocks and demand come from the history; lead times, prices and costs are a start to
+    edit.
 
     Raises
     ------
@@ -52,25 +53,25 @@ def _head(history: SalesHistory) -> list[str]:
     return [
         f"# {count} from {history.dates[0]} to {history.dates[-1]}, made by",
         f"#     python -m hmarl.network init --sales {json.dumps(Path(history.source).name)}",
-        "# Sales say which stores and SKUs there are and what customers buy. They say nothing about the rest: edit",
-        "# every line marked EDIT (the tree too: any node may stand behind any other), then check the file with",
+        "# Sales say which stores and SKUs there are and what customers buy, and nothing about the rest:",
+        "# edit every line marked EDIT (the tree too: any node may stand behind any other) and check it with",
         "#     python -m hmarl.validate --network THIS_FILE",
         f"# Times are in {period}s, quantities in units, money in one currency.",
         "",
         f"name: {_quoted(_title(history))}",
-        f"period: {period}                # what a period is: day or week; every time and rate below is per {period}",
-        f"days: {days}                   # {period}s of an episode (one simulated run)",
-        f"warmup: {warmup}                  # {period}s at its start that no figure counts",
-        f"first_weekday: {weekday_of(history.dates[0])}    # weekday of the first day (of interest to daily networks)",
-        f"quantities: {'integer' if history.integer else 'real'}        # integer: whole units; real: any quantity",
-        "unmet_demand: lost         # EDIT lost: customers who find nothing go away; backorder: they wait",
-        "unfilled_orders: keep      # EDIT keep: what a node cannot ship it still owes; cancel: it forgets",
-        "shortage: proportional     # EDIT how too little is shared; or equal_shortfall: shortfalls end equal",
-        "forecast:                  # what agents and rules expect, from past demand alone",
+        f"period: {period} # what a period is: day or week; every time and rate below is per {period}",
+        f"days: {days} # {period}s of an episode (one simulated run)",
+        f"warmup: {warmup} # {period}s at its start that no figure counts",
+        f"first_weekday: {weekday_of(history.dates[0])} # weekday of the first day (of interest to daily networks)",
+        f"quantities: {'integer' if history.integer else 'real'} # integer: whole units; real: any quantity",
+        "unmet_demand: lost # EDIT lost: customers who find nothing go away; backorder: they wait",
+        "unfilled_orders: keep # EDIT keep: what a node cannot ship it still owes; cancel: it forgets",
+        "shortage: proportional # EDIT how too little is shared; or equal_shortfall: shortfalls end equal",
+        "forecast: # what agents and rules expect, from past demand alone",
         f"  method: {'seasonal' if period == 'day' else 'exponential'}         "
         "# moving_average, exponential, or seasonal (with weekdays)",
-        f"  window: {14 if period == 'day' else 8}               # {period}s that the spread of its errors looks back",
-        "  smoothing: 0.2           # weight of the newest period (exponential, seasonal)",
+        f"  window: {14 if period == 'day' else 8} # {period}s that the spread of its errors looks back",
+        "  smoothing: 0.2 # weight of the newest period (exponential, seasonal)",
         f"skus: [{', '.join(_quoted(sku) for sku in history.skus)}]",
         "",
     ]
@@ -85,26 +86,32 @@ def _source(history: SalesHistory, name: str, role: str, upstream: str | None) -
     capacity = math.ceil(1.6 * float(mean.sum()))
     lines = [
         f"  {_quoted(name)}:",
-        *([f"    upstream: {_quoted(upstream)}     # who delivers to it"] if upstream else []),
-        f"    lead_time: {LEAD_TIMES[period][place]}           # EDIT {period}s {arrives} to its stock",
+        *([f"    upstream: {_quoted(upstream)} # who delivers to it"] if upstream else []),
+        f"    lead_time: {LEAD_TIMES[period][place]} # EDIT {period}s {arrives} to its stock",
     ]
     if upstream is None:
-        lines[0] += "                # no upstream: an unlimited source; its orders are production"
-        lines.append(f"    # order_capacity: {capacity} # EDIT most units produced a {period}, all SKUs; no line: any")
-        lines.append("    unit_cost: 12.50       # EDIT paid for each unit that it orders")
+        lines[0] += " # no upstream: an unlimited source; its orders are production"
+        lines.append(
+            f" # order_capacity: {capacity} # EDIT most units produced a {period}, all SKUs; no line: any"
+        )
+        lines.append("    unit_cost: 12.50 # EDIT paid for each unit that it orders")
     else:
-        lines.append(f"    # storage_capacity: {20 * capacity} # EDIT most units it holds, all SKUs; no line: any")
-        lines.append("    unit_cost: 12.50       # EDIT value of a unit")
+        lines.append(
+            f" # storage_capacity: {20 * capacity} # EDIT most units it holds, all SKUs; no line: any"
+        )
+        lines.append("    unit_cost: 12.50 # EDIT value of a unit")
     lines += [
-        f"    holding_cost: {holding}     # EDIT a unit left at the end of a {period}",
-        "    order_cost: 25         # EDIT an order, whatever its size",
-        "    skus:                  # what differs by SKU; any line above may be repeated here",
+        f"    holding_cost: {holding} # EDIT a unit left at the end of a {period}",
+        "    order_cost: 25 # EDIT an order, whatever its size",
+        "    skus: # what differs by SKU; any line above may be repeated here",
     ]
     cover = COVER[period][place]
     for s, sku in enumerate(history.skus):
         stock = math.ceil(cover * mean[s])
         lines.append(f"      {_quoted(sku)}:")
-        lines.append(f"        opening_stock: {stock}   # EDIT {cover} {period}s of the {mean[s]:.4g} sold a {period}")
+        lines.append(
+            f"        opening_stock: {stock} # EDIT {cover} {period}s of the {mean[s]:.4g} sold a {period}"
+        )
     return [*lines, ""]
 
 
@@ -112,31 +119,31 @@ def _store(history: SalesHistory, n: int, warehouse: str) -> list[str]:
     period = history.period
     lines = [
         f"  {_quoted(history.stores[n])}:",
-        f"    upstream: {_quoted(warehouse)}    # who delivers to it",
-        f"    lead_time: {LEAD_TIMES[period][0]}           # EDIT {period}s from shipment to the {period} it can serve",
-        f"    review_period: 1       # EDIT it may order every so many {period}s",
-        "    price: 24.99           # EDIT what a customer pays for a unit",
-        "    unit_cost: 12.50       # EDIT value of a unit",
-        f"    holding_cost: 0.50     # EDIT a unit left at the end of a {period}",
-        "    shortage_cost: 10      # EDIT a unit of demand not met, beside the sale itself",
-        "    order_cost: 25         # EDIT an order, whatever its size",
-        "    # minimum_order: 10    # EDIT smallest order; no line: any",
-        "    # case_pack: 6         # EDIT orders are multiples of it; no line: any",
-        "    target_service: 0.95   # EDIT share of demand to be met, which plans and rules aim at",
-        "    skus:                  # what differs by SKU; any line above may be repeated here. demand: what customers",
-        " " * _COMMENTS + " # are taken to buy when no --sales is given; with --sales the history is used",
+        f"    upstream: {_quoted(warehouse)} # who delivers to it",
+        f"    lead_time: {LEAD_TIMES[period][0]} # EDIT {period}s from shipment to the {period} it can serve",
+        f"    review_period: 1 # EDIT it may order every so many {period}s",
+        "    price: 24.99 # EDIT what a customer pays for a unit",
+        "    unit_cost: 12.50 # EDIT value of a unit",
+        f"    holding_cost: 0.50 # EDIT a unit left at the end of a {period}",
+        "    shortage_cost: 10 # EDIT a unit of demand not met, beside the sale itself",
+        "    order_cost: 25 # EDIT an order, whatever its size",
+        " # minimum_order: 10 # EDIT smallest order; no line: any",
+        " # case_pack: 6 # EDIT orders are multiples of it; no line: any",
+        "    target_service: 0.95 # EDIT share of demand to be met, which plans and rules aim at",
+        "    skus: # what differs by SKU; any line above may be repeated here. demand: what",
+        " " * _COMMENTS + " # customers are taken to buy without --sales; with it the history is used",
     ]
     demand = fit_demand(history, "distribution")
     cover = COVER[period][0]
     for s, sku in enumerate(history.skus):
         if not history.sold[n, s]:
-            lines.append(f"      {_quoted(sku)}: {{}}     # not sold here")
+            lines.append(f"      {_quoted(sku)}: {{}} # not sold here")
             continue
         mean = float(history.mean[n, s])
         text = _demand(history, n, s, demand[history.stores[n], sku].weekday)
         lines += [
             f"      {_quoted(sku)}:",
-            f"        opening_stock: {math.ceil(cover * mean)}   # EDIT {cover} {period}s of mean demand",
+            f"        opening_stock: {math.ceil(cover * mean)} # EDIT {cover} {period}s of mean demand",
             f"        demand: {text}",
         ]
     return [*lines, ""]
@@ -184,5 +191,5 @@ def _title(history: SalesHistory) -> str:
 
 
 def _quoted(name: str) -> str:
-    """A name as YAML reads it back as text: quoted where a plain one would be a number, a date, true or null."""
+    """A name as YAML reads it back as text: quoted where a plain one would be a number, a date or true."""
     return name if name.isidentifier() and isinstance(yaml.safe_load(name), str) else json.dumps(name)

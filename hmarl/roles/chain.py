@@ -185,7 +185,7 @@ class Chain:
         if agents.settings.reward == "default":
             reward_default(
                 ROLES.index(agents.name), agents.nodes, sim.params, sim.outcome, self.known, self._leaf_start,
-                self._leaf, self.mean_demand, self.cost_rate, self._safety, self._uncertain, self._planned, out,
+                self._leaf, self.mean_demand, self._safety, self._uncertain, self._planned, out,
             )  # fmt: skip
         else:
             out[:] = self._money_reward(agents)

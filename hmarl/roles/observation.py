@@ -28,9 +28,12 @@ _LAST_DAYS = 14
 
 
 def pipeline_days(network: Network, role: str) -> int:
-    """Days of arrivals that the observation `pipeline` tells apart: the role's longest lead time, or as configured."""
+    """Days of arrivals that the observation `pipeline` tells apart.
+
+    Where not configured, the role's longest lead time less 1: what was shipped yesterday arrives in L - 1 days.
+    """
     configured = network.role_settings(role).pipeline_days
-    return configured or max(1, *(network.longest_lead_time(name) for name in network.nodes_of(role)))
+    return configured or max(1, *(network.longest_lead_time(name) - 1 for name in network.nodes_of(role)))
 
 
 def feature_names(network: Network, role: str) -> tuple[str, ...]:

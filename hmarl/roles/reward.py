@@ -1,7 +1,9 @@
 """What the agents of a role are paid for a day.
 
-Money is divided by mean demand x cost rate and units by mean demand of the agent, so that a policy moves between SKUs
-and networks. The cost rate is the unit cost; where units cost nothing, the shortage cost, else the holding cost.
+Every term is a share or a number of days, so that a policy moves between SKUs and networks: units are divided by the
+agent's mean demand, and a cost by mean demand x what it costs a unit. Holding cost thus counts days of stock and
+stock-out cost the share of a day's demand that was short; a cost that a node does not have counts nothing. Rewards in
+money (`cost`, `profit`) keep the proportions between the costs: they are divided by mean demand x :func:`cost_rate`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from hmarl.simulator import Params
 
 
 def cost_rate(params: Params) -> np.ndarray:
-    """Money that a unit of the agent's reward stands for, ``(N, S)`` a unit of stock."""
+    """Money a unit: its unit cost; where units cost nothing, the shortage cost, else the holding cost; ``(N, S)``."""
     rate = params.unit_cost
     for fallback in (params.shortage_cost, params.holding_cost, np.ones_like(rate)):
         rate = np.where(rate > 0, rate, fallback)
@@ -28,7 +30,7 @@ def safety_factor(params: Params) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def reward_default(role, nodes, p, o, known, leaf_start, leaf, mean, rate, safety, uncertain, planned, out):
+def reward_default(role, nodes, p, o, known, leaf_start, leaf, mean, safety, uncertain, planned, out):
     """Fill ``out (B, agents)`` for role 0 store, 1 warehouse, 2 supplier.
 
     `planned` and `uncertain` are the forecast and the variance of its errors on the morning of the day.
@@ -45,10 +47,9 @@ def reward_default(role, nodes, p, o, known, leaf_start, leaf, mean, rate, safet
             n = nodes[i]
             for k in range(skus):
                 scale = mean[n, k]
-                money = scale * rate[n, k]
-                hold = holding[n, k] * left[b, n, k] / money
+                hold = left[b, n, k] / scale if holding[n, k] > 0.0 else 0.0
                 if role == 0:
-                    stockout = shortage[n, k] * short[b, n, k] / money
+                    stockout = short[b, n, k] / scale if shortage[n, k] > 0.0 else 0.0
                     buffer = safety[n, k] * np.sqrt(uncertain[b, n, k]) + planned[b, n, k]
                     excess = max(0.0, left[b, n, k] - buffer) / scale
                     value = 10.0 * service[b, n, k] - 0.1 * hold - 5.0 * stockout - 0.05 * excess

@@ -92,21 +92,21 @@ def test_a_store_sees_a_day_later():
 def test_rewards_of_a_day():
     chain = Chain(small())
     chain.step(orders(5, 10, 7, 9))
-    # store a: 4 left of 12, all met; money is divided by 10 x 2, units by 10; the buffer is far above 4
-    # store b: 7 left, buffer 5 + z x 0 (its path does not vary) -> excess 2
-    expected = [10 - 0.1 * 0.5 * 4 / 20, 10 - 0.1 * 0.5 * 7 / 10 - 0.05 * 2 / 5]
+    # store a: 4 left of 12, all met: 0.4 days of stock; the buffer is far above 4
+    # store b: 7 left: 1.4 days; its buffer is 5 + z x 0 (its path does not vary) -> excess 2
+    expected = [10 - 0.1 * 4 / 10, 10 - 0.1 * 7 / 5 - 0.05 * 2 / 5]
     assert chain.rewards("store")[0].tolist() == pytest.approx(expected)
     assert chain.rewards("warehouse")[0, 0] == pytest.approx(5 - 0.05 * 0)
-    assert chain.rewards("supplier")[0, 0] == pytest.approx(2 - 0.05 * 0.1 * 23 / 30)
+    assert chain.rewards("supplier")[0, 0] == pytest.approx(2 - 0.05 * 23 / 15)
     chain.step(orders(0, 0, 0, 40))
     # store a: 6 + nothing arrived today; demand 12: 6 short, 3 owed still
     # store b: 11 - 5 = 6 left, buffer 5
     first, second = chain.rewards("store")[0]
-    assert first == pytest.approx(10 * 0.5 - 5 * 4 * 6 / 20)
-    assert second == pytest.approx(10 - 0.1 * 0.5 * 6 / 10 - 0.05 * 1 / 5)
+    assert first == pytest.approx(10 * 0.5 - 5 * 6 / 10)
+    assert second == pytest.approx(10 - 0.1 * 6 / 5 - 0.05 * 1 / 5)
     assert chain.rewards("warehouse")[0, 0] == pytest.approx(5 * 0.75 - 3 * 0.5)
     # the supplier was asked for nothing and shipped nothing: fill rate 1, nothing late
-    assert chain.rewards("supplier")[0, 0] == pytest.approx(2 - 0.05 * 0.1 * 23 / 30)
+    assert chain.rewards("supplier")[0, 0] == pytest.approx(2 - 0.05 * 23 / 15)
     assert chain.simulator.outcome.ordered.ravel().tolist() == [0, 0, 0, 20]
 
 
@@ -151,8 +151,17 @@ def test_the_pipeline_observation_adds_arrivals_costs_and_the_calendar():
     assert (seen["holding_cost"], seen["shortage_cost"]) == pytest.approx((0.25, 2))
     assert seen["days_left"] == pytest.approx(1 / 14)
     assert [seen[f"weekday_{k}"] for k in range(7)] == [0, 1, 0, 0, 0, 0, 0]
-    chain.step(orders(0, 0, 0, 0))
-    assert observed(Chain(small(roles={"warehouse": {"observation": "pipeline"}})), "warehouse")["arrives_in_3_days"] == 0
+
+
+def test_the_last_day_told_apart_holds_all_later_arrivals():
+    role = {"observation": "pipeline", "pipeline_days": 1}
+    chain = Chain(small(roles={"supplier": role, "warehouse": {"observation": "pipeline"}}))
+    chain.step(orders(0, 0, 3, 6))
+    chain.step(orders(0, 0, 0, 9))
+    seen = observed(chain, "supplier")
+    assert seen["arrives_in_1_days"] == pytest.approx((6 + 9) / 15)
+    assert "arrives_in_2_days" not in seen
+    assert observed(chain, "warehouse")["arrives_in_1_days"] == 0
 
 
 @pytest.mark.parametrize(
