@@ -12,7 +12,7 @@ from hmarl import command
 from hmarl.errors import unknown
 
 ACTIONS = {
-    "init": "print a commented network for a sales history's stores and SKUs: init --sales FILE > my_network.yaml",
+    "init": "print a commented network for the stores of a history: init --sales FILE > my_network.yaml",
     "example": "print a small sales history (2 stores, 3 SKUs, 200 days): example > history.csv",
 }
 

@@ -62,7 +62,7 @@ def _head(history: SalesHistory) -> list[str]:
         f"period: {period} # what a period is: day or week; every time and rate below is per {period}",
         f"days: {days} # {period}s of an episode (one simulated run)",
         f"warmup: {warmup} # {period}s at its start that no figure counts",
-        f"first_weekday: {weekday_of(history.dates[0])} # weekday of the first day (of interest to daily networks)",
+        f"first_weekday: {weekday_of(history.dates[0])} # weekday of the first day (daily networks)",
         f"quantities: {'integer' if history.integer else 'real'} # integer: whole units; real: any quantity",
         "unmet_demand: lost # EDIT lost: customers who find nothing go away; backorder: they wait",
         "unfilled_orders: keep # EDIT keep: what a node cannot ship it still owes; cancel: it forgets",
@@ -92,12 +92,12 @@ def _source(history: SalesHistory, name: str, role: str, upstream: str | None) -
     if upstream is None:
         lines[0] += " # no upstream: an unlimited source; its orders are production"
         lines.append(
-            f" # order_capacity: {capacity} # EDIT most units produced a {period}, all SKUs; no line: any"
+            f"    # order_capacity: {capacity} # EDIT most units produced a {period}, all SKUs; no line: any"
         )
         lines.append("    unit_cost: 12.50 # EDIT paid for each unit that it orders")
     else:
         lines.append(
-            f" # storage_capacity: {20 * capacity} # EDIT most units it holds, all SKUs; no line: any"
+            f"    # storage_capacity: {20 * capacity} # EDIT most units it holds, all SKUs; no line: any"
         )
         lines.append("    unit_cost: 12.50 # EDIT value of a unit")
     lines += [
@@ -127,8 +127,8 @@ def _store(history: SalesHistory, n: int, warehouse: str) -> list[str]:
         f"    holding_cost: 0.50 # EDIT a unit left at the end of a {period}",
         "    shortage_cost: 10 # EDIT a unit of demand not met, beside the sale itself",
         "    order_cost: 25 # EDIT an order, whatever its size",
-        " # minimum_order: 10 # EDIT smallest order; no line: any",
-        " # case_pack: 6 # EDIT orders are multiples of it; no line: any",
+        "    # minimum_order: 10 # EDIT smallest order; no line: any",
+        "    # case_pack: 6 # EDIT orders are multiples of it; no line: any",
         "    target_service: 0.95 # EDIT share of demand to be met, which plans and rules aim at",
         "    skus: # what differs by SKU; any line above may be repeated here. demand: what",
         " " * _COMMENTS + " # customers are taken to buy without --sales; with it the history is used",

@@ -28,7 +28,12 @@ def network(**fields) -> Network:
             "skus": ["tea"],
             "nodes": {
                 "supplier": {"opening_stock": 1000},
-                "north": {"upstream": "supplier", "opening_stock": 100, "holding_cost": 1, "shortage_cost": 9},
+                "north": {
+                    "upstream": "supplier",
+                    "opening_stock": 100,
+                    "holding_cost": 1,
+                    "shortage_cost": 9,
+                },
             },
             **fields,
         }

@@ -1,0 +1,1 @@
+"""Learning with RLlib. Reads Ray and torch only when asked for what needs them."""

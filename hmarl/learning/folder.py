@@ -1,0 +1,275 @@
+"""A run's folder: one writer at a time, a record of what made it, checkpoints that are whole or not there.
+
+Reads neither Ray nor torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hmarl.errors import InputError
+from hmarl.files import read_yaml, write_atomic
+from hmarl.learning.train_settings import TrainSettings, differences
+from hmarl.network.config import Network
+
+CONFIG, LOG, LOCK = "config.yaml", "train.log", ".lock"
+_TEMPORARY = ".writing"
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the run's folder; it is made where it is missing.
+
+    The lock is the operating system's: it ends with the process, however that ends.
+
+    Raises
+    ------
+    InputError
+        If another process holds it, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / LOCK, "a+")  # noqa: SIM115 (closed below: closing ends the lock)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise InputError(f"{folder}: in use by {holder}: wait for it, or choose another --name") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {_now()}")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def record(settings: TrainSettings, network: Network) -> dict[str, Any]:
+    """Everything that made a run: settings, the whole network, versions, commit. Plain data."""
+    return {
+        "name": settings.run_name,
+        "started": _now(),
+        "command": "python -m hmarl.train",
+        "settings": {
+            key.removesuffix("_"): value
+            for key, value in settings.model_dump(mode="json").items()
+            if key != "json_"
+        },
+        "ppo": settings.ppo_settings().model_dump(mode="json"),
+        "network": network.model_dump(mode="json", exclude_none=True),
+        "versions": versions(),
+        "commit": commit(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that a result depends on."""
+    packages = ("hmarl", "ray", "torch", "numpy", "numba", "scipy", "gymnasium")
+    found = {"python": platform.python_version()}
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def commit() -> str | None:
+    """The checkout's commit, with ``+changes`` where files differ from it; None outside a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists() or shutil.which("git") is None:
+        return None
+
+    def git(*arguments: str) -> str | None:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    head = git("rev-parse", "HEAD")
+    return head + ("+changes" if git("status", "--porcelain") else "") if head else None
+
+
+def begin(folder: Path, settings: TrainSettings, network: Network) -> bool:
+    """Write ``config.yaml``, or check the one that is there against the settings.
+
+    Returns
+    -------
+    bool
+        True where the run goes on.
+
+    Raises
+    ------
+    InputError
+        If the run was started with other settings or another network (the differences are named), or the folder
+        is no run.
+    """
+    now = record(settings, network)
+    path = folder / CONFIG
+    if not path.exists():
+        strangers = [p.name for p in folder.iterdir() if not p.name.startswith(".") and p.name != LOG]
+        if strangers:
+            raise InputError(
+                f"{folder}: holds {sorted(strangers)[0]!r} and no {CONFIG}: choose another --name"
+            )
+        write_atomic(path, _yaml(now))
+        return False
+    before = read_config(folder)
+    found = differences(_fields(before["settings"]), _fields(now["settings"]))
+    if not found:
+        found = _changes("network", before["network"], now["network"]) + _changes(
+            "ppo", before["ppo"], now["ppo"]
+        )
+    if found:
+        shown = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
+        raise InputError(
+            f"{folder}: started with other settings: {shown}: repeat those, or choose another --name"
+        )
+    if now["settings"] != before["settings"]:
+        write_atomic(path, _yaml({**before, "settings": now["settings"]}))
+    return True
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What :func:`record` wrote.
+
+    Raises
+    ------
+    InputError
+        If the folder is no run.
+    """
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"{folder}: no run (it has no {CONFIG}): a folder that hmarl.train made")
+    config = read_yaml(folder / CONFIG)
+    if not isinstance(config, dict) or not {"settings", "network", "ppo"} <= set(config):
+        raise InputError(f"{folder / CONFIG}: not a run's record: settings, ppo and network")
+    return config
+
+
+def _fields(settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        (f"{key}_" if f"{key}_" in TrainSettings.model_fields else key): value
+        for key, value in settings.items()
+    }
+
+
+def _changes(place: str, before: Any, now: Any) -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = [*before, *(key for key in now if key not in before)]
+        return [line for key in keys for line in _changes(f"{place}.{key}", before.get(key), now.get(key))]
+    return [] if before == now else [f"{place} {_short(before)}, now {_short(now)}"]
+
+
+def _short(value: Any) -> str:
+    text = "not given" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _yaml(content: dict[str, Any]) -> str:
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+class Checkpoints:
+    """A folder's checkpoints, numbered; the newest whole one counts, older ones are removed.
+
+    A checkpoint is written under a temporary name and renamed: a process that is killed at any moment leaves the
+    one before.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def newest(self) -> Path | None:
+        """The newest whole checkpoint."""
+        found = sorted(self.folder.glob("[0-9]*")) if self.folder.is_dir() else []
+        return found[-1] if found else None
+
+    def save(self, write: Callable[[Path], object]) -> Path:
+        """Make the next checkpoint: `write` fills the folder that it is given."""
+        newest = self.newest()
+        number = int(newest.name) + 1 if newest else 1
+        temporary = self.folder / _TEMPORARY
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            temporary.mkdir(parents=True)
+        except OSError as error:
+            raise InputError(f"{self.folder}: cannot be written: {error.strerror or error}") from error
+        write(temporary)
+        _flush(temporary)
+        final = self.folder / f"{number:06d}"
+        os.replace(temporary, final)
+        if newest is not None:
+            shutil.rmtree(newest)
+        return final
+
+
+def _flush(folder: Path) -> None:
+    """Have the file system hold what is in a folder before the folder is renamed."""
+    for path in [*folder.rglob("*"), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def replace_folder(target: Path, write: Callable[[Path], object]) -> None:
+    """Write a folder under a temporary name, then put it in the place of `target`.
+
+    Between the two renames the target is missing for a moment; a killed process is repeated by the run that goes
+    on, which writes it anew.
+    """
+    temporary, old = target.with_name(f".{target.name}.writing"), target.with_name(f".{target.name}.old")
+    for leftover in (temporary, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    write(temporary)
+    _flush(temporary)
+    if target.exists():
+        os.replace(target, old)
+    os.replace(temporary, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+class Metrics:
+    """``metrics.jsonl``: one JSON object a line, in the order of their ``steps``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def cut(self, step: int) -> list[dict[str, Any]]:
+        """Keep the whole lines up to `step` (what came after a checkpoint is done again); the rows kept."""
+        rows = [row for row in read_rows(self.path) if row["steps"] <= step]
+        write_atomic(self.path, "".join(json.dumps(row) + "\n" for row in rows))
+        return rows
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add a line."""
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a JSON Lines file; none where there is no file. A last line cut short is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1] if line]

@@ -1,0 +1,162 @@
+"""Forecast-driven base-stock: the level follows what is expected of the days ahead."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmarl.network.config import WEEKDAYS, Network
+from hmarl.policies.levels import protection_days, way_to_stores
+from hmarl.roles import Chain
+from hmarl.simulator import Params, compile_network
+
+Array = NDArray[np.float64]
+
+_LONGEST_TABLE = 4_000
+
+
+@dataclass(frozen=True)
+class ForecastBaseStock:
+    """Order up to the demand expected over the protection interval plus a safety stock.
+
+    With f the chain's rolling forecast, u the standard deviation of its errors, P the protection interval
+    and L the lead time,
+
+        level = f x ahead + safety_factor x sqrt(P u^2 + f^2 var L)
+
+    `ahead` is P days, weighted by what the calendar (season, weekdays, scheduled events, trend) says of the
+    days ahead against the days that the forecast was made from; with a seasonal forecast its own weekday
+    factors say it. In a network whose days are all there are (``finite``), nothing is ordered that would
+    reach no store in time.
+
+    Parameters
+    ----------
+    safety_factor
+        ``(N, S)``, or broadcastable to ``(B, N, S)``.
+    ahead
+        ``(days, N, S)``; from the last `cycle` rows on it repeats.
+    days, lead_variance
+        ``(N, 1)`` protection interval, and variance of the lead time.
+    first_weekday
+        Of day 0, 0 Monday; -1 where the forecast knows no weekdays.
+    last_order
+        ``(N, 1)`` last day on which an order can still be of use.
+    """
+
+    safety_factor: Array
+    ahead: Array
+    cycle: int
+    days: Array
+    lead_variance: Array
+    first_weekday: int
+    last_order: Array
+    name: str = "forecast"
+
+    def orders(self, chain: Chain) -> Array:
+        orders = np.maximum(self.levels(chain) - chain.simulator.inventory_position(), 0.0)
+        return np.where(chain.simulator.state.day[:, None, None] <= self.last_order, orders, 0.0)
+
+    def levels(self, chain: Chain) -> Array:
+        """The levels of this morning, ``(B, N, S)`` units."""
+        known, day = chain.known, chain.simulator.state.day
+        forecast = known.forecast
+        length = len(self.ahead)
+        ahead = self.ahead[np.where(day < length, day, length - self.cycle + (day - length) % self.cycle)]
+        if self.first_weekday >= 0:
+            forecast = known.level * self._weekdays_ahead(known.factor, day)
+        spread = np.sqrt(self.days * known.variance + forecast**2 * self.lead_variance)
+        return np.maximum(forecast * ahead + self.safety_factor * spread, 0.0)
+
+    def _weekdays_ahead(self, factor: Array, day: NDArray[np.int64]) -> Array:
+        """Mean weekday factor of the days that an order of today must last for, ``(B, N, S)``."""
+        weekday = (day[:, None] + self.first_weekday + np.arange(7)) % 7
+        ordered = np.take_along_axis(factor, weekday[:, None, None, :], axis=3)
+        k = np.arange(7)
+        whole, rest = np.divmod(self.days, 7.0)
+        weights = (whole + np.clip(rest - k, 0.0, 1.0)) / self.days  # (N, 7)
+        return np.einsum("bnsk,nk->bns", ordered, weights)
+
+
+def make_forecast_base_stock(network: Network, safety_factor: Array, name: str) -> ForecastBaseStock:
+    """The rule for a network, from what its calendar says."""
+    params = compile_network(network)
+    seasonal = network.forecast.method == "seasonal" and network.period == "day"
+    days = protection_days(params)
+    way = days - params.review_period[:, None] + way_to_stores(params)[0]
+    ahead, cycle = _ahead_table(network, params, days[:, 0], seasonal)
+    return ForecastBaseStock(
+        safety_factor=safety_factor,
+        ahead=ahead,
+        cycle=cycle,
+        days=days,
+        lead_variance=params.lead_variance[:, None],
+        first_weekday=WEEKDAYS.index(network.first_weekday) if seasonal else -1,
+        last_order=network.days - 1 - way if network.finite else np.full_like(days, np.inf),
+        name=name,
+    )
+
+
+def _ahead_table(network: Network, params: Params, days: Array, seasonal: bool) -> tuple[Array, int]:
+    """By day: demand expected over the next `days` days over the mean that that day's forecast stands for."""
+    memory = network.forecast.window if network.forecast.method == "moving_average" else 30
+    start, cycle = (int(v) for v in params.demand.calendar)
+    cycle = min(cycle, _LONGEST_TABLE)
+    length = min(cycle * (math.ceil((memory + start + 1) / cycle) + 1), 2 * _LONGEST_TABLE)
+    furthest = math.ceil(days.max()) + 1
+    relative = _relative_demand(network, params, length + furthest, seasonal)
+    if np.allclose(relative, 1.0):
+        return np.broadcast_to(days[:, None], params.mean_demand.shape)[None].copy(), 1
+    total = np.concatenate([np.zeros((1, *relative.shape[1:])), np.cumsum(relative, axis=0)])
+    morning = np.arange(length)
+    ahead = np.empty((length, *params.mean_demand.shape))
+    for n, interval in enumerate(days):
+        whole, rest = int(interval), interval - int(interval)
+        ahead[:, n] = total[morning + whole, n] - total[morning, n] + rest * relative[morning + whole, n]
+    return ahead / np.maximum(_smoothed(network, relative)[:length], 0.05), cycle
+
+
+def _relative_demand(network: Network, params: Params, days: int, seasonal: bool) -> Array:
+    """Each day's expected demand over the mean, ``(days, N, S)``.
+
+    An upstream node meets the stores' orders, which run ahead of their demand by their lead time.
+    """
+    reach = np.zeros(len(params.parent), np.int64)
+    for n in params.order:
+        above = params.parent[n]
+        if above >= 0:
+            reach[n] = reach[above] + round(params.lead_time[n])
+    total = days + int(reach.max())
+    expected = np.zeros((total, *params.mean_demand.shape))
+    weekday = WEEKDAYS.index(network.first_weekday)
+    for n, name in enumerate(network.node_names):
+        for s, sku in enumerate(network.skus):
+            demand = network.item(name, sku).demand
+            if demand is not None:
+                if seasonal:
+                    demand = demand.model_copy(update={"weekday": None, "weekday_add": None})
+                multiplier, addition = demand.levels(np.arange(total), weekday)
+                expected[:, n, s] = np.maximum(demand.base_mean * multiplier + addition, 0.0)
+    own_mean = expected.mean(0)
+    for n in params.order[::-1]:
+        above = params.parent[n]
+        if above >= 0:
+            lead = round(params.lead_time[n])
+            expected[: total - lead, above] += expected[lead:, n]
+            own_mean[above] += own_mean[n]
+    mean = params.mean_demand if not seasonal else own_mean
+    return np.where(mean > 0, expected[:days] / np.where(mean > 0, mean, 1.0), 1.0)
+
+
+def _smoothed(network: Network, relative: Array) -> Array:
+    """What each morning's forecast stands for: past days as the method weighs them; 1 before the first."""
+    settings, out = network.forecast, np.ones_like(relative)
+    if settings.method == "moving_average":
+        padded = np.concatenate([np.ones((settings.window, *relative.shape[1:])), relative])
+        total = np.concatenate([np.zeros((1, *relative.shape[1:])), np.cumsum(padded, axis=0)])
+        return (total[settings.window : -1] - total[: -settings.window - 1]) / settings.window
+    for t in range(1, len(relative)):
+        out[t] = out[t - 1] + settings.smoothing * (relative[t - 1] - out[t - 1])
+    return out

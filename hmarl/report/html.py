@@ -1,0 +1,254 @@
+"""report.html: one self-contained page for a planner."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from hmarl.errors import InputError
+from hmarl.files import write_atomic
+from hmarl.report.comparison import Comparison
+from hmarl.report.episode import Course, follow, places
+from hmarl.report.metrics import ALL_METRICS, METRICS, decimals, number
+from hmarl.report.plots import comparison_figure, stock_figure, svg, training_figure
+from hmarl.report.run import Record, load_run
+from hmarl.report.statistics import Estimate
+from hmarl.report.words import counted, describe, findings, listing, node_rows, verdict
+
+_HEADLINES = ("service_level", "reward", "profit", "stockout_days")
+_REAL_SALES = ("cost", "profit", "service_level", "fill_rate", "stockout_days")
+_LEARNS = {
+    "phase1_stores": "The stores' shared policy learns; warehouse and supplier act by a tuned rule.",
+    "phase2_warehouse": "The warehouse learns; the stores' policy is frozen.",
+    "phase3_supplier": "The supplier learns; stores and warehouse are frozen.",
+    "phase4_joint": "All learn together, at a lower rate.",
+}
+
+
+def write_report(
+    folder: str | Path,
+    comparison: Comparison | None = None,
+    course: Course | None = None,
+    replications: int = 50,
+) -> Path:
+    """Write a run's report.html; returns its path.
+
+    Parameters
+    ----------
+    folder
+        The run's: config.yaml, phase*/metrics.jsonl, policy/.
+    comparison
+        What the figures come from; comparison/comparison.json where left out.
+    course
+        What happened day by day under the deployed policy; played here where left out.
+    replications
+        Test episodes that stock-outs are counted over.
+
+    Raises
+    ------
+    InputError
+        If the folder is no run or has no comparison.
+    """
+    run = load_run(folder)
+    found = comparison or Comparison.load(run.folder / "comparison" / "comparison.json")
+    if course is None:
+        course = follow(run.network, run.deployed(), replications=replications, seed=found.seed)
+    return write_atomic(run.folder / "report.html", render(run, found, course))
+
+
+def render(run: Record, comparison: Comparison, course: Course) -> str:
+    """The page as HTML."""
+    trained = [p for p in comparison.policies if p in run.phases]
+    if not trained:
+        raise InputError(f"{run.folder}: the comparison has none of the run's phases: compare the run again")
+    network, policy = run.network, trained[-1]
+    names, stock, demand, short = places(network, course)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"listing": listing, "counted": counted}
+    files = resources.files("hmarl.report")
+    template = environment.from_string((files / "template.html").read_text(encoding="utf-8"))
+    stock_title = f"Stock at {listing(names)} over one episode"
+    return template.render(
+        style=Markup((files / "report.css").read_text(encoding="utf-8")),
+        run=run,
+        network=network,
+        description=[*describe(network), *_history(run)],
+        nodes=node_rows(network),
+        comparison=comparison,
+        policy=policy,
+        headlines=[_headline(comparison, policy, name) for name in _HEADLINES],
+        findings=findings(comparison, policy),
+        in_money=findings(comparison, policy, "profit"),
+        metrics=METRICS,
+        cell=_cell_writer(comparison),
+        steps=_steps(comparison, trained),
+        phases=[_phase(name, run.phases[name]) for name in run.phases if run.phases[name]],
+        comparison_svg=Markup(svg(comparison_figure(comparison), "Policies compared")),
+        stock_svg=Markup(
+            svg(stock_figure(stock, demand, short, names, network.period, course.first_day), stock_title)
+        ),
+        course=course,
+        reasons=_reasons(course),
+        real_sales=_real_sales(run.folder),
+        settings=yaml.safe_dump({k: v for k, v in run.config.items() if k != "network"}, sort_keys=False),
+    )
+
+
+def _history(run: Record) -> list[str]:
+    sales = run.config.get("settings", {}).get("sales")
+    return [f"Demand was fitted to the sales history {Path(sales).name}."] if sales else []
+
+
+def _figure(
+    comparison: Comparison, scenario: str, policy: str, metric: str, kind: str, *, half: bool = False
+) -> Markup:
+    """A number of comparison.json as the page shows it, the exact one beside it for machines."""
+    result = comparison.result(policy, metric, scenario)
+    estimate = result.value if kind == "value" else getattr(result, kind)
+    digits = comparison.decimals(metric, scenario, kind)
+    field = "half" if half else "mean"
+    exact = estimate.high - estimate.mean if half else estimate.mean
+    shown = number(ALL_METRICS[metric], exact, digits, signed=kind != "value" and not half)
+    key = "|".join((scenario, policy, metric, kind, field))
+    value = "" if math.isnan(exact) else repr(exact)
+    return Markup('<data value="{}" data-key="{}">{}</data>').format(value, key, shown)
+
+
+def _cell_writer(comparison: Comparison) -> Any:
+    def cell(scenario: str, policy: str, metric: str, kind: str = "value") -> Markup:
+        """Mean and half width; a difference in the colour of what it means."""
+        result = comparison.result(policy, metric, scenario)
+        estimate = result.value if kind == "value" else getattr(result, kind)
+        if estimate is None:
+            return Markup("")
+        mean = _figure(comparison, scenario, policy, metric, kind)
+        half = _figure(comparison, scenario, policy, metric, kind, half=True)
+        text = Markup('{} <span class="half">±{}</span>').format(mean, half)
+        if kind == "value":
+            return text
+        tone = {"better": "good", "worse": "bad"}.get(verdict(estimate, ALL_METRICS[metric].better), "even")
+        if not ALL_METRICS[metric].better:
+            tone = "even"
+        return Markup('<span class="{}">{}</span>').format(tone, text)
+
+    return cell
+
+
+def _headline(comparison: Comparison, policy: str, name: str) -> dict[str, Any]:
+    metric, scenario = METRICS[name], comparison.scenarios[0]
+    result = comparison.result(policy, name)
+    difference = result.difference or Estimate(0, 0, 0)
+    return {
+        "label": metric.label,
+        "unit": metric.unit(comparison.period),
+        "value": _figure(comparison, scenario, policy, name, "value"),
+        "difference": _figure(comparison, scenario, policy, name, "difference") if result.difference else "",
+        "tone": {"better": "good", "worse": "bad"}.get(verdict(difference, metric.better), "even"),
+        "verdict": verdict(difference, metric.better),
+        "meaning": metric.meaning.replace("period", comparison.period),
+    }
+
+
+def _real_sales(folder: Path) -> dict[str, Any] | None:
+    """What :mod:`hmarl.report.real_sales` left in the run, as a table; None where there were no sales."""
+    path = folder / "comparison" / "real_sales.json"
+    if not path.is_file():
+        return None
+    data = json.loads(path.read_text(encoding="utf-8"))
+    policies = data["policies"]
+    digits = {
+        name: decimals(ALL_METRICS[name], [Estimate.from_json(row[name]) for row in policies.values()])
+        for name in _REAL_SALES
+    }
+
+    def figure(name: str, e: Estimate) -> str:
+        mean, half = (number(ALL_METRICS[name], v, digits[name]) for v in (e.mean, e.high - e.mean))
+        return f"{mean} ±{half}"
+
+    def relative(entry: dict[str, Any]) -> tuple[str, str]:
+        e = Estimate.from_json(entry)
+        text = f"{100 * e.mean:+.1f} % ±{100 * (e.high - e.mean):.1f}".replace("-", "\N{MINUS SIGN}")
+        return text, {"better": "good", "worse": "bad"}.get(verdict(e, -1), "even")
+
+    baselines = list(dict.fromkeys(b for row in policies.values() for b in row["relative_cost"]))
+    return {
+        **{key: data[key] for key in ("period", "periods", "clusters", "cluster", "learned_on", "judged_on")},
+        "metrics": [ALL_METRICS[name] for name in _REAL_SALES],
+        "baselines": baselines,
+        "rows": [
+            {
+                "name": name,
+                "figures": [figure(metric, Estimate.from_json(row[metric])) for metric in _REAL_SALES],
+                "relative": [
+                    relative(row["relative_cost"][b]) if b in row["relative_cost"] else ("", "")
+                    for b in baselines
+                ],
+            }
+            for name, row in policies.items()
+        ],
+    }
+
+
+def _steps(comparison: Comparison, trained: Sequence[str]) -> list[dict[str, Any]]:
+    """A row a phase: what it added to the phase before."""
+    rows = []
+    for phase in trained:
+        before = comparison.previous.get(phase)
+        step = comparison.result(phase, "reward").step
+        rows.append(
+            {
+                "phase": phase,
+                "learns": _LEARNS.get(phase, ""),
+                "before": before,
+                "verdict": verdict(step) if step else "",
+                "tone": {"better": "good", "worse": "bad"}.get(verdict(step), "even") if step else "even",
+            }
+        )
+    return rows
+
+
+def _phase(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    steps = max((int(row.get("steps") or 0) for row in rows), default=0)
+    return {
+        "name": name,
+        "learns": _LEARNS.get(name, ""),
+        "steps": steps,
+        "svg": Markup(svg(training_figure(rows, most=3), f"Training curves of {name}")),
+    }
+
+
+def _reasons(course: Course) -> dict[str, Any]:
+    """Days with unmet demand by place and reason, the most frequent reason first."""
+    from hmarl.roles.reconciliation import DESCRIPTIONS
+
+    totals = {node: sum(counts.values()) for node, counts in course.reasons.items()}
+    sums: dict[str, int] = {}
+    for counts in course.reasons.values():
+        for reason, count in counts.items():
+            sums[reason] = sums.get(reason, 0) + count
+    ordered = sorted((reason for reason, count in sums.items() if count), key=lambda reason: -sums[reason])
+    return {
+        "nodes": list(course.reasons),
+        "totals": {node: (total, 100 * total / course.place_days) for node, total in totals.items()},
+        "rows": [
+            {
+                "name": reason.replace("_", " "),
+                "meaning": DESCRIPTIONS[reason],
+                "cells": [
+                    (course.reasons[node][reason], 100 * course.reasons[node][reason] / max(1, totals[node]))
+                    for node in course.reasons
+                ],
+            }
+            for reason in ordered
+        ],
+    }

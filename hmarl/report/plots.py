@@ -1,0 +1,334 @@
+"""Pictures: comparison.png, training.png, stock over time. Drawn without a display and without global state.
+
+The same figures stand in report.html as SVG whose colours are the page's own (light, dark, print).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from hmarl.report.comparison import Comparison
+from hmarl.report.metrics import ALL_METRICS, METRICS, Metric, number
+from hmarl.report.statistics import Estimate
+from hmarl.report.style import ACCENT, BAD, INK, MUTED, PAPER, SECOND, png, styled, svg
+
+__all__ = ["comparison_figure", "limits", "png", "stock_figure", "svg", "training_figure"]
+
+_WIDTH = 11.5  # inches
+_SCENARIO_METRICS = ("reward", "service_level", "profit")
+
+PANELS: tuple[tuple[str, str, float, tuple[tuple[str, str], ...]], ...] = (
+    ("Reward of who learns", "a day", 1, (("training", "reward_mean"), ("validation", "validation_reward"))),
+    ("Service level, validation", "% of demand", 100, (("", "service_level"),)),
+    ("Entropy of the policy", "nats", 1, (("", "entropy"),)),
+    ("Value explained by the critic", "% of variance", 100, (("", "explained_variance"),)),
+    ("Policy change an update", "KL divergence", 1, (("", "kl"),)),
+    ("Speed", "agent-steps a second", 1, (("", "steps_per_second"),)),
+)
+"""title, unit, factor, (label, column of metrics.jsonl): a column with _low and _high beside it: a band."""
+
+
+def comparison_figure(comparison: Comparison) -> Figure:
+    """Every policy as a point with its 95 % interval: a panel a figure; several scenarios: a row each."""
+    with styled():
+        if len(comparison.scenarios) == 1:
+            return _one_scenario(comparison)
+        return _by_scenario(comparison)
+
+
+def _one_scenario(comparison: Comparison) -> Figure:
+    scenario, names = comparison.scenarios[0], comparison.policies
+    columns = 4
+    figure = Figure(figsize=(_WIDTH, 2 * (1.1 + 0.27 * len(names))), layout="constrained")
+    axes = figure.subplots(2, columns, sharey=True)
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
+    panels: list[tuple[str, str]] = [("reward", "difference"), *((name, "value") for name in METRICS)]
+    for place, (axis, (metric, field)) in enumerate(zip(axes.flat, panels, strict=True)):
+        _panel(axis, comparison, scenario, metric, field, labels=place % columns == 0)
+    figure.suptitle(_heading(comparison), x=0.01, ha="left", fontsize=10, color=MUTED)
+    return figure
+
+
+def _by_scenario(comparison: Comparison) -> Figure:
+    panels = [("reward", "difference"), *((name, "value") for name in _SCENARIO_METRICS)]
+    rows, names = comparison.scenarios, comparison.policies
+    height = len(rows) * (0.95 + 0.24 * len(names)) + 0.4
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    axes = figure.subplots(len(rows), len(panels), sharey=True)
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
+    for r, scenario in enumerate(rows):
+        for c, (metric, field) in enumerate(panels):
+            axis = axes[r, c]
+            _panel(axis, comparison, scenario, metric, field, labels=c == 0)
+            axis.set_xlabel(", ".join(filter(None, (axis.get_title(loc="left"), axis.get_xlabel()))))
+            axis.set_title(scenario if c == 0 else "")
+    figure.suptitle(_heading(comparison), x=0.01, ha="left", fontsize=10, color=MUTED)
+    return figure
+
+
+def _heading(comparison: Comparison) -> str:
+    return (
+        f"{comparison.network}: mean and 95 % interval over {comparison.replications:,} replications "
+        f"of {comparison.days} {comparison.period}s; dashed: {comparison.baseline}"
+    )
+
+
+def _panel(axis: Axes, comparison: Comparison, scenario: str, name: str, field: str, *, labels: bool) -> None:
+    metric = ALL_METRICS[name]
+    policies = comparison.policies
+    found: list[Estimate] = []
+    for policy in policies:
+        result = comparison.result(policy, name, scenario)
+        zero = Estimate(0.0, 0.0, 0.0, result.value.n)
+        found.append(result.value if field == "value" else result.difference or zero)
+    shown = [Estimate(metric.scale(e.mean), metric.scale(e.low), metric.scale(e.high), e.n) for e in found]
+    low, high = limits(shown, policies.index(comparison.baseline))
+    reference = shown[policies.index(comparison.baseline)].mean
+    if low <= reference <= high:
+        axis.axvline(reference, color=MUTED, linewidth=0.9, dashes=(4, 3), zorder=1)
+    learned = {p for p in policies if p.startswith("phase")}
+    digits = comparison.decimals(name, scenario, field)
+    for y, (policy, estimate) in enumerate(zip(policies, shown, strict=True)):
+        colour = ACCENT if policy in learned else MUTED if policy == comparison.baseline else INK
+        _point(
+            axis,
+            y,
+            estimate,
+            (low, high),
+            colour,
+            number(metric, found[y].mean, digits, signed=field != "value"),
+        )
+    axis.set(ylim=(len(policies) - 0.4, -0.6), xlim=(low, high))
+    axis.set_yticks(range(len(policies)), policies)
+    axis.tick_params(axis="y", length=0, labelleft=labels)
+    axis.tick_params(axis="x", length=0, labelsize=9)
+    axis.spines["left"].set_visible(False)
+    axis.grid(axis="x")
+    _readable(axis.xaxis)
+    axis.set_title(metric.label if field == "value" else f"{metric.label} against {comparison.baseline}")
+    axis.set_xlabel(metric.unit(comparison.period), fontsize=9, loc="left")
+
+
+def _point(axis: Axes, y: int, e: Estimate, span: tuple[float, float], colour: str, text: str) -> None:
+    """A point and its interval; an arrow at the edge with the number where it lies outside."""
+    low, high = span
+    if math.isnan(e.mean):
+        return
+    if low <= e.mean <= high:
+        if not math.isnan(e.low):
+            axis.plot(
+                [max(low, e.low), min(high, e.high)], [y, y], color=colour, linewidth=2, solid_capstyle="butt"
+            )
+        axis.plot(
+            [e.mean], [y], "o", color=colour, markersize=5.5, markeredgecolor=PAPER, markeredgewidth=0.8
+        )
+        return
+    left = e.mean < low
+    axis.annotate(
+        f"◂ {text}" if left else f"{text} ▸",
+        (low if left else high, y),
+        (4 if left else -4, 0),
+        textcoords="offset points",
+        ha="left" if left else "right",
+        va="center",
+        fontsize=8.5,
+        color=colour,
+        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.5},
+        zorder=3,
+    )
+
+
+def limits(estimates: Sequence[Estimate], baseline: int = 0, reach: float = 3.0) -> tuple[float, float]:
+    """An axis on which policies can be told apart: one far off (random, no orders) does not stretch it.
+
+    Far off is further from the stretch between baseline and median than `reach` times that stretch, or than 8
+    times the median distance from the median where that is more.
+
+    Parameters
+    ----------
+    estimates
+        Of all policies.
+    baseline
+        Index of the one that is always shown.
+    """
+    means = np.array([e.mean for e in estimates])
+    if np.isnan(means).all():
+        return 0.0, 1.0
+    middle = float(np.nanmedian(means))
+    anchor = middle if math.isnan(means[baseline]) else float(means[baseline])
+    spread = max(abs(anchor - middle), 8 * float(np.nanmedian(np.abs(means - middle))))
+    lowest, highest = min(anchor, middle) - reach * spread, max(anchor, middle) + reach * spread
+    near = (lowest <= means) & (means <= highest)
+    kept = [e for e, keep in zip(estimates, near, strict=True) if keep]
+    low = min(e.mean if math.isnan(e.low) else e.low for e in kept)
+    high = max(e.mean if math.isnan(e.high) else e.high for e in kept)
+    margin = 0.09 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - margin, high + margin
+
+
+def _readable(axis: Axis, ticks: int = 4) -> None:
+    """At most so many ticks, with as many digits as tell them apart."""
+    axis.set_major_locator(MaxNLocator(ticks, min_n_ticks=3))
+
+    def label(value: float, _: int) -> str:
+        places = axis.get_majorticklocs()
+        step = float(places[1] - places[0]) if len(places) > 1 else 1.0
+        if step >= 1000:
+            return _short(value)
+        digits = next((d for d in range(6) if math.isclose(round(step, d), step, rel_tol=1e-6)), 6)
+        return number(Metric("", "", 0), value, digits)
+
+    axis.set_major_formatter(FuncFormatter(label))
+
+
+def training_figure(rows: Sequence[Mapping[str, Any]], title: str = "", most: int = len(PANELS)) -> Figure:
+    """Curves of a phase from the rows of its metrics.jsonl; a panel for each figure that the rows hold.
+
+    Parameters
+    ----------
+    rows
+        In order of training; ``steps`` (agent-steps so far) on the x axis, the columns of :data:`PANELS` that
+        are there. A number that is missing or None in a row (validation is not run at each) is skipped.
+    title
+        Above the panels.
+    most
+        Panels at most, the first of those that there are.
+    """
+    panels = [p for p in PANELS if any(_column(rows, key)[0] for _, key in p[3])][:most]
+    columns = min(3, max(1, len(panels)))
+    lines = max(1, math.ceil(len(panels) / columns))
+    with styled():
+        figure = Figure(figsize=(_WIDTH, 2.5 * lines + (0.3 if title else 0)), layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
+        axes = figure.subplots(lines, columns, squeeze=False)
+        for axis in list(axes.flat)[len(panels) :]:
+            axis.set_axis_off()
+        for axis, (name, unit, factor, series) in zip(axes.flat, panels, strict=False):
+            _curves(axis, rows, factor, series)
+            axis.set_title(name)
+            axis.set_ylabel(unit, fontsize=9)
+        if not panels:
+            axes[0, 0].text(0, 0.9, "no training step was logged", color=MUTED)
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=MUTED)
+    return figure
+
+
+def _column(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
+    pairs = [(row["steps"], row[key]) for row in rows if _finite(row.get(key)) and _finite(row.get("steps"))]
+    return [float(x) for x, _ in pairs], [float(y) for _, y in pairs]
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _curves(
+    axis: Axes, rows: Sequence[Mapping[str, Any]], factor: float, series: tuple[tuple[str, str], ...]
+) -> None:
+    for (label, key), colour in zip(series, (MUTED, ACCENT) if len(series) > 1 else (ACCENT,), strict=True):
+        x, y = _column(rows, key)
+        if not x:
+            continue
+        few = len(x) <= 30
+        axis.plot(
+            x,
+            [factor * v for v in y],
+            color=colour,
+            linewidth=1.7,
+            marker="o" if few else None,
+            ms=3,
+            label=label,
+        )
+        lower, upper = _column(rows, f"{key}_low"), _column(rows, f"{key}_high")
+        if lower[0] == x == upper[0]:
+            band = [[factor * v for v in side[1]] for side in (lower, upper)]
+            axis.fill_between(x, *band, color=colour, alpha=0.18, linewidth=0)
+    if len(series) > 1 and axis.lines:
+        axis.legend(frameon=False, fontsize=9, labelcolor=MUTED, loc="best")
+    if factor == 100:
+        low, high = axis.get_ylim()
+        axis.set_ylim(top=min(high, 100 + 0.03 * (100 - low)) if low < 100 else high)
+    _readable(axis.yaxis)
+    _readable(axis.xaxis)
+    axis.tick_params(length=0, labelsize=9, labelcolor=MUTED)
+    axis.set_xlabel("agent-steps", fontsize=9, loc="left")
+    axis.spines["left"].set_visible(False)
+
+
+def _short(value: float) -> str:
+    for size, letter in ((1e9, "bn"), (1e6, "m"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:g} {letter}"
+    return f"{value:g}"
+
+
+def stock_figure(
+    stock: np.ndarray,
+    demand: np.ndarray,
+    unmet: np.ndarray,
+    names: Sequence[str],
+    period: str = "day",
+    first: int = 0,
+) -> Figure:
+    """Stock over time of one episode, a panel a place: stock an area, demand a line, stock-outs marks.
+
+    Parameters
+    ----------
+    stock, demand, unmet
+        ``(days, places)`` units at the day's end, asked for on the day, and of that not met.
+    names
+        Of the places.
+    period
+        "day" or "week".
+    first
+        Number of the first day shown.
+    """
+    days = np.arange(first, first + len(stock)) + 1
+    columns = 2 if len(names) > 1 else 1
+    lines = math.ceil(len(names) / columns)
+    with styled():
+        figure = Figure(figsize=(_WIDTH, 1.75 * lines + 0.3), layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
+        axes = figure.subplots(lines, columns, squeeze=False, sharex=True)
+        for axis in list(axes.flat)[len(names) :]:
+            axis.set_axis_off()
+        for place, (axis, name) in enumerate(zip(axes.flat, names, strict=False)):
+            axis.fill_between(days, stock[:, place], step="mid", color=ACCENT, alpha=0.22, linewidth=0)
+            axis.step(
+                days, stock[:, place], where="mid", color=ACCENT, linewidth=1.3, label="stock at the end"
+            )
+            axis.plot(days, demand[:, place], color=SECOND, linewidth=1.1, label="asked for")
+            short = unmet[:, place] > 1e-9
+            (marks,) = axis.plot(
+                days[short], np.zeros(short.sum()), "v", color=BAD, ms=6, label="not all met", zorder=5
+            )
+            marks.set(clip_on=False, in_layout=False)
+            axis.set_title(name)
+            axis.set_ylim(bottom=0)
+            axis.set_xlim(days[0] - 0.5, days[-1] + 0.5)
+            axis.tick_params(length=0, labelsize=9, labelcolor=MUTED)
+            axis.spines["left"].set_visible(False)
+            _readable(axis.yaxis)
+            if place % columns == 0:
+                axis.set_ylabel("units", fontsize=9)
+            if place >= len(names) - columns:
+                axis.set_xlabel(period, fontsize=9, loc="left")
+                axis.tick_params(labelbottom=True)
+        figure.legend(
+            handles=axes[0, 0].lines,
+            frameon=False,
+            fontsize=9,
+            labelcolor=MUTED,
+            loc="outside upper right",
+            ncols=3,
+        )
+    return figure

@@ -1,0 +1,191 @@
+"""The learner: who is trained, how often, on what."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.evaluation.postprocessing import Postprocessing
+
+from hmarl.learning.algorithm import PPOSettings, ppo_config, trained_module
+from hmarl.learning.blocks import Block, TrainingBatch
+from hmarl.learning.module import GLOBAL, LOCAL
+from hmarl.network import load_network
+from hmarl.roles import Chain, critic_view
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+
+class Constant:
+    name = "constant"
+
+    def orders(self, chain: Chain) -> np.ndarray:
+        return np.full(chain.simulator.shape, 100.0)
+
+
+SMALL = PPOSettings(replications=8, days=24, minibatch=64, epochs=3)
+
+
+def build(learns, *, network=None, ppo=SMALL, seed=0, steps=10_000, others=None):
+    network = network or load_network("two_store", days=20)
+    others = others or {role: Constant() for role in Chain(network).roles if role not in learns}
+    return ppo_config(network, ppo, learns=learns, others=others, steps=steps, seed=seed).build_algo()
+
+
+def weights_of(algorithm, role):
+    return {
+        name: value.numpy().copy() for name, value in trained_module(algorithm, role).state_dict().items()
+    }
+
+
+def test_the_same_seed_twice_gives_identical_weights():
+    first, second, other = (build(["store"], seed=seed) for seed in (1, 1, 2))
+    for algorithm in (first, second, other):
+        for _ in range(3):
+            algorithm.train()
+    ours = weights_of(first, "store")
+    assert all(np.array_equal(value, ours[name]) for name, value in weights_of(second, "store").items())
+    assert not np.array_equal(
+        weights_of(other, "store")["actor.layers.0.weight"], ours["actor.layers.0.weight"]
+    )
+
+
+def test_every_weight_that_learns_moves_and_nothing_else_does():
+    frozen = {"layers.0.weight": np.random.default_rng(0).normal(size=(4, 6))}
+    before = {name: value.copy() for name, value in frozen.items()}
+
+    class Frozen:
+        name = "frozen"
+
+        def orders(self, chain: Chain) -> np.ndarray:
+            quantity = np.maximum(chain.observe("warehouse") @ frozen["layers.0.weight"].T, 0).sum(-1)
+            return np.broadcast_to(quantity[:, :, None] * 50, chain.simulator.shape)
+
+    algorithm = build(["store"], others={"warehouse": Frozen(), "supplier": Constant()})
+    start = weights_of(algorithm, "store")
+    algorithm.train()
+    assert list(algorithm.learner_group._learner.module.keys()) == ["store"]
+    changes = {n: np.abs(v - start[n]).max() for n, v in weights_of(algorithm, "store").items()}
+    assert min(changes.values()) > 0
+    assert all(np.abs(value - before[name]).max() == 0 for name, value in frozen.items())
+
+
+def test_modules_that_are_not_to_train_change_by_exactly_0():
+    network = load_network("two_store", days=20)
+    config = ppo_config(
+        network, SMALL, learns=["store", "warehouse"], others={"supplier": Constant()}, steps=1000
+    )
+    algorithm = config.multi_agent(policies_to_train=["warehouse"]).build_algo()
+    store, warehouse = weights_of(algorithm, "store"), weights_of(algorithm, "warehouse")
+    algorithm.train()
+    assert all(np.abs(v - store[n]).max() == 0 for n, v in weights_of(algorithm, "store").items())
+    assert (
+        np.abs(
+            weights_of(algorithm, "warehouse")["actor.layers.0.weight"] - warehouse["actor.layers.0.weight"]
+        ).max()
+        > 0
+    )
+
+
+def test_the_warehouse_gets_the_same_epochs_as_ten_stores():
+    ten = load_network("one_warehouse", mean_demand=[5] * 10)
+    algorithm = build(["store", "warehouse"], network=ten)
+    steps = {"store": 0, "warehouse": 0}
+    learner = algorithm.learner_group._learner
+    for role in steps:
+        (name,) = learner._module_optimizers[role]
+        optimizer = learner.get_optimizer(role, name)
+        optimizer.register_step_post_hook(lambda *_, role=role: steps.__setitem__(role, steps[role] + 1))
+    results = algorithm.train()["learners"]
+    # 8 x 24 days: 192 agent-steps of the warehouse in 3 minibatches an epoch, 1920 of the stores in 30
+    assert steps == {"store": 90, "warehouse": 9}
+    assert results["warehouse"]["num_module_steps_trained"] == 3 * 192
+    assert results["store"]["num_module_steps_trained"] == 3 * 1920
+    assert (
+        results["warehouse"]["num_epochs_trained_lifetime"]
+        == results["store"]["num_epochs_trained_lifetime"]
+        == 3
+    )
+
+
+def test_every_agent_step_comes_once_an_epoch_in_a_new_order():
+    learner = build(["store"]).learner_group._learner
+    numbers = torch.arange(10.0)
+    columns = {Columns.OBS: {LOCAL: numbers[:, None], GLOBAL: -numbers[:, None]}, Columns.ACTIONS: numbers}
+    parts = list(learner._minibatches(columns, epochs=2, size=4))
+    assert [len(part[Columns.ACTIONS]) for part in parts] == [5, 5, 5, 5]  # 10 / 4 rounds to 2 equal parts
+    for epoch in (parts[:2], parts[2:]):
+        actions = torch.cat([part[Columns.ACTIONS] for part in epoch])
+        assert sorted(actions.tolist()) == list(range(10))
+        assert torch.equal(torch.cat([part[GLOBAL] for part in epoch])[:, 0], -actions)
+    assert parts[0][LOCAL].tolist() != parts[2][LOCAL].tolist()
+
+
+def test_only_the_critic_moves_while_it_warms_up():
+    algorithm = build(["store"], ppo=SMALL.model_copy(update={"critic_warmup": 2}))
+    start = weights_of(algorithm, "store")
+    for update in (1, 2, 3):
+        algorithm.train()
+        now = weights_of(algorithm, "store")
+        moved = {name: not np.array_equal(value, start[name]) for name, value in now.items()}
+        assert all(moved[name] == (update > 2) for name in moved if name.startswith("actor"))
+        assert all(moved[name] for name in moved if name.startswith("critic"))
+
+
+def test_learning_rate_and_entropy_are_annealed_over_the_steps():
+    ppo = SMALL.model_copy(
+        update={"learning_rate": 1e-3, "final_learning_rate": 0, "entropy": 0.01, "final_entropy": 0.002}
+    )
+    algorithm = build(["store"], ppo=ppo, steps=4 * 8 * 24)
+    figures = [algorithm.train()["learners"]["store"] for _ in range(5)]
+    rates = [float(f["default_optimizer_learning_rate"]) for f in figures]
+    assert rates == pytest.approx([7.5e-4, 5e-4, 2.5e-4, 0, 0])
+    assert [float(f["curr_entropy_coeff"]) for f in figures] == pytest.approx(
+        [0.008, 0.006, 0.004, 0.002, 0.002]
+    )
+
+
+class Values:
+    """A module whose value of an observation is its own stock feature."""
+
+    def unwrapped(self):
+        return self
+
+    def parameters(self):
+        return iter([torch.zeros(())])
+
+    def compute_values(self, batch):
+        return batch[Columns.OBS][GLOBAL][..., 0]
+
+
+def test_a_block_becomes_a_training_batch():
+    network = load_network("two_store")
+    rng = np.random.default_rng(0)
+    roles = {role: (len(a.agents), len(a.features)) for role, a in Chain(network).roles.items()}
+    seen = {role: rng.normal(size=(2, 1, *shape)).astype(np.float32) for role, shape in roles.items()}
+    seen["store"][:, 0, 0, 0] = 1, 2  # the value of store_1
+    after = {role: o[0] for role, o in seen.items()}
+    after["store"] = after["store"].copy()
+    after["store"][0, 0, 0] = 4
+    block = Block(
+        observations=seen,
+        next_observations=after,
+        cuts=None,
+        ends=np.zeros((2, 1), bool),
+        actions={"store": np.array([[[0, 1]], [[2, 3]]])},
+        log_probs={"store": np.full((2, 1, 2), -1, np.float32)},
+        rewards={"store": np.array([[[3, 0]], [[5, 0]]], np.float32)},
+    )
+    batch = TrainingBatch(network=network, gamma=0.5, lambda_=1.0)(
+        rl_module={"store": Values()}, batch={}, episodes=[block, block]
+    )["store"]
+    assert batch[Columns.ACTIONS].tolist() == [0, 1, 2, 3] * 2
+    expected = critic_view(network, seen)["store"].reshape(4, -1)
+    assert torch.equal(batch[Columns.OBS][GLOBAL][:4], torch.from_numpy(expected))
+    assert batch[Columns.OBS][LOCAL].shape == (8, 7)
+    # store_1: 5 + 4/2 = 7 on the second day, 3 + 7/2 = 6.5 on the first
+    assert batch[Postprocessing.VALUE_TARGETS][[0, 2]].tolist() == [6.5, 7]
+    advantages = batch[Postprocessing.ADVANTAGES]
+    assert advantages.mean().item() == pytest.approx(0, abs=1e-6)
+    assert advantages.std(correction=0).item() == pytest.approx(1, abs=1e-5)
