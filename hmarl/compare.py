@@ -131,9 +131,9 @@ def compare_run(settings: CompareSettings) -> tuple[Comparison, RealSales | None
         if settings.baseline and settings.baseline in POLICIES and settings.baseline not in rules:
             rules = {settings.baseline: make_policy(settings.baseline, run.network), **rules}
         seed = int(run.config["settings"]["seed"]) if settings.seed is None else settings.seed
+        real = judge_run(folder)
         comparison = _compared(settings, run.network, {**rules, **run.phases}, run.phases, seed)
         comparison.save(settings.out or folder / "comparison")
-        real = judge_run(folder)
         if settings.out is None and (folder / "policy").is_dir():
             from hmarl.report.html import write_report
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hmarl.report.recommend import Recommendation
     from hmarl.roles import Chain
 
+STALE = {"day": 7, "week": 28}  # days after the end of the sales from which their forecast is doubted
 DESCRIPTION = (
     "What to order today at every node, of every SKU: the quantity, the reason, and how long it lasts."
 )
@@ -73,6 +74,9 @@ def main(argv: list[str]) -> int:
     network, sales, note = _run(folder, settings)
     date = settings.date or (_after(sales) if settings.sales and sales is not None else datetime.date.today())
     chain, policy = warm_chain(network, folder / "policy", sales, date)
+    if sales is not None and (date - _after(sales)).days > STALE[network.period]:
+        old = f"{sales.source}: ends on {sales.dates[-1]}, long before {date}: give newer --sales"
+        print(f"warning: {old}", file=sys.stderr)
     place(chain, settings.stock, settings.open_orders, date)
     from hmarl.report.recommend import recommend
 

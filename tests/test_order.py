@@ -223,6 +223,14 @@ def test_command_prints_writes_and_gives_json(run, tmp_path, capsys):
     assert "sales.csv" in printed
 
 
+def test_old_sales_are_warned_of(run, tmp_path, capsys):
+    path = str(sales(tmp_path))
+    main(arguments(run, "--sales", path, "--date", "2024-03-18"))
+    assert capsys.readouterr().err == ""
+    main(arguments(run, "--sales", path, "--date", "2024-03-19"))
+    assert "ends on 2024-03-10, long before 2024-03-19" in capsys.readouterr().err
+
+
 def test_without_sales_the_run_says_what_to_expect(run, capsys):
     assert main(arguments(run, "--date", "2024-03-11", "--json")) == 0
     printed = capsys.readouterr().out

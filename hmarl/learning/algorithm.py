@@ -86,6 +86,7 @@ def ppo_config(
                 "network": network,
                 "others": others,
                 "endless": ppo.endless,
+                "team": ppo.team,
                 "threads": ppo.threads,
             },
             disable_env_checking=True,

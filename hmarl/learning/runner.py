@@ -108,6 +108,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         self._learns = [role for role in chain.roles if role in self.config.policies]
         self._others = _acting(context["others"], chain)
         self._endless: bool = context["endless"]
+        self._team: float = context["team"]
         smoothing = math.ceil(
             self.config.metrics_num_episodes_for_smoothing / max(1, self.config.num_env_runners)
         )
@@ -234,10 +235,10 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
                 quantities = chain.orders(role, actions)
                 orders[:, chain.roles[role].nodes] = quantities.reshape(self.num_envs, -1, orders.shape[2])
             chain.step(orders)
-            rewards = [chain.rewards(role) for role in self._learns]
-            for role, reward in zip(self._learns, rewards, strict=True):
+            rewards = self._rewards()
+            for role, reward in rewards.items():
                 block.rewards[role][t] = reward
-            self._episodes.add(rewards)
+            self._episodes.add(list(rewards.values()))
             self._observations = self._observe()
             ends = self._ended()
             if ends.any():
@@ -246,6 +247,15 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         block.next_observations, block.cuts = self._observations, Cuts.joined(cuts)
         self._log(block)
         return block
+
+    def _rewards(self) -> dict[str, NDArray[np.float64]]:
+        """What the agents of the learning roles are paid today: their own reward, mixed with everybody's sum."""
+        chain, team = self.chain, self._team
+        if team == 0:
+            return {role: chain.rewards(role) for role in self._learns}
+        own = {role: chain.rewards(role) for role in chain.roles}
+        everybody = sum(reward.sum(1, keepdims=True) for reward in own.values())
+        return {role: (1 - team) * own[role] + team * everybody for role in self._learns}
 
     def _act(
         self, role: str, explore: bool, random_actions: bool

@@ -20,9 +20,9 @@ class PPOSettings(BaseModel):
     days: int = Field(128, ge=1, le=65536, description="days of each chain in a rollout, between two updates")
     minibatch: int = Field(2048, ge=1, description="agent-steps of one role in a gradient step, about")
     epochs: int = Field(4, ge=1, le=100, description="passes over a rollout")
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="Adam's step size at the start")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="Adam's step size at the start")
     final_learning_rate: float = Field(0, ge=0, le=1, description="and at the end; linear in between")
-    gamma: float = Field(0.99, gt=0, lt=1, description="discount a day")
+    gamma: float = Field(0.97, gt=0, lt=1, description="discount a day")
     gae_lambda: float = Field(0.95, ge=0, le=1, description="lambda of the advantage estimate, 0 to 1")
     clip: float = Field(
         0.2, gt=0, lt=1, description="clipping of the probability ratio, 1 - clip to 1 + clip"
@@ -39,6 +39,9 @@ class PPOSettings(BaseModel):
         (64, 64), min_length=1, description="units of the tanh layers, actor and critic"
     )
     critic_warmup: int = Field(0, ge=0, description="first updates in which only the critic moves")
+    team: float = Field(
+        0, ge=0, le=1, description="share of an agent's pay that is the sum of all agents' rewards, not its own"
+    )
     endless: bool = Field(
         False, description="chains never begin anew; else after the network's days, values bootstrapped"
     )
@@ -59,9 +62,16 @@ PPO_SETTINGS: dict[str, PPOSettings] = {
         epochs=10,
         learning_rate=3e-4,
         final_learning_rate=3e-4,
+        gamma=0.99,
+        gae_lambda=0.95,
+        clip=0.2,
         entropy=0.01,
         final_entropy=0.01,
+        value_coefficient=0.5,
         value_loss="squared",
+        gradient_clip=0.5,
+        hidden=(64, 64),
     ),
 }
-"""`default` is what was found by measuring; `classic` the published hyperparameters."""
+"""`default` is what was found by measuring; `classic` the published hyperparameters, a rollout of 2,048 days.
+Values are normalised in both: on two_store, classic without it gained a sixth in the same steps."""

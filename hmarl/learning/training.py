@@ -334,9 +334,16 @@ class PhaseTraining:
         newest = self.checkpoints.newest()
         if newest is not None:
             algorithm.restore_from_path(str((newest / ALGORITHM).absolute()))
+            self._follow_schedules(algorithm)
         elif self.start:
             start_from(algorithm, self.start)
         return algorithm
+
+    def _follow_schedules(self, algorithm: Algorithm) -> None:
+        """RLlib's checkpoints leave out where the entropy weight's schedule is."""
+        schedules = algorithm.learner_group._learner.entropy_coeff_schedulers_per_module
+        for role in self.phase.learns:
+            schedules[role].update(timestep=self.state.steps // self._agents)
 
     def _promote(self, row: Mapping[str, Any]) -> bool:
         """Go to the curriculum's next stage where this one is passed."""
@@ -358,6 +365,7 @@ class PhaseTraining:
     def _build_stage(self, kept: Mapping[str, Any]) -> Algorithm:
         algorithm = self._build()
         algorithm.set_state(dict(kept))
+        self._follow_schedules(algorithm)
         return algorithm
 
 

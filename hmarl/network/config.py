@@ -167,10 +167,11 @@ class Quantities(Config):
 
 
 class OrderUpTo(Config):
-    """Order up to a level, in days of mean demand."""
+    """Order up to a level, in days of mean demand: of the agent's own position, or of its echelon's."""
 
     kind: Literal["order_up_to"] = "order_up_to"
     values: list[Units] = Field(min_length=2, description="levels, days of the agent's mean demand")
+    echelon: bool = Field(False, description="the position of the node and all below it, not the node's alone")
 
 
 class Correction(Config):

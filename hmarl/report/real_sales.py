@@ -109,7 +109,7 @@ class RealSales:
             f"{self.clusters} {self.cluster}s, amounts a {self.period} and SKU"
         )
         table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-        table.add_column("policy")
+        table.add_column("policy", no_wrap=True)
         for name in SHOWN:
             table.add_column(
                 ALL_METRICS[name].label + (" %" if ALL_METRICS[name].share else ""), justify="right"
@@ -121,7 +121,7 @@ class RealSales:
             for baseline, differences in row.differences.items():
                 relative = row.relative_cost[baseline]
                 table.add_row(
-                    f"[dim]  against {escape(baseline)}[/]",
+                    f"[dim]  vs {escape(baseline)}[/]",
                     *(_cell(n, differences[n], digits[n], ALL_METRICS[n].better) for n in SHOWN),
                     _coloured(
                         f"{100 * relative.mean:+.1f} ±{100 * (relative.high - relative.mean):.1f}",

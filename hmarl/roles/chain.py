@@ -134,7 +134,8 @@ class Chain:
         )  # fmt: skip
         if agents.settings.observation == "pipeline":
             observe_pipeline(
-                agents.nodes, sim.params, sim.state, self.mean_demand, self.cost_rate,
+                agents.nodes, sim.params, sim.state, self.known, sim.echelon_position(), self._seasons(),
+                self.mean_demand, self.cost_rate,
                 pipeline_days(self.network, role), self.network.days,
                 self._first_weekday, self._weekdays, len(FEATURES[role]), out,
             )  # fmt: skip
@@ -164,7 +165,9 @@ class Chain:
             if isinstance(action, Multiples):
                 quantity = value * self.forecast[:, agents.nodes]
             else:
-                position = self.simulator.inventory_position()[:, agents.nodes]
+                echelon = isinstance(action, OrderUpTo) and action.echelon
+                position = self.simulator.echelon_position() if echelon else self.simulator.inventory_position()
+                position = position[:, agents.nodes]
                 target = value * mean if isinstance(action, OrderUpTo) else value * mean + self._textbook(agents.nodes)
                 quantity = np.maximum(target - position, 0.0)
         return quantity.reshape(self.replications, -1)
@@ -214,22 +217,26 @@ class Chain:
         bonus = target_stock * (1 - np.abs(self._position[:, nodes] - planned) / planned)
         bonus -= extreme * np.maximum(ordered / mean - 3, 0)
         if anticipation:
-            bonus += anticipation * np.maximum(self._peak()[:, nodes] - 1, 0) * np.minimum(ordered / mean, 3)
+            peak = self._season(self.simulator.state.day - 1, params.lead_time)[:, nodes, None]
+            bonus += anticipation * np.maximum(peak - 1, 0) * np.minimum(ordered / mean, 3)
         return bonus.reshape(self.replications, -1)
 
-    def _peak(self) -> np.ndarray:
-        """Mean multiplier of the customers' demand that today's order will serve, ``(B, N, 1)``; known calendar only."""
+    def _seasons(self) -> np.ndarray:
+        """The calendar's multiplier today and on the day that today's order serves, ``(B, N, 2)``."""
+        day, lead_time = self.simulator.state.day, self.simulator.params.lead_time
+        return np.stack([self._season(day, np.zeros_like(lead_time)), self._season(day, lead_time)], axis=-1)
+
+    def _season(self, day: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+        """Multiplier of the customers' mean demand some days ahead, ``(B, N)``; the mean over the nodes below."""
         params, demand = self.simulator.params, self.simulator.params.demand
         start, cycle = demand.calendar
-        own = demand.kind.max(1) > 0
-        ahead = (self.simulator.state.day - 1)[:, None] + np.ceil(params.lead_time).astype(int)[None]
-        column = np.where(ahead < start, ahead, start + (ahead - start) % cycle)
-        multiplier = demand.multiplier[demand.profile[:, 0][None], column] * own
-        for n in params.order[::-1]:
-            below = params.child[params.child_start[n] : params.child_start[n + 1]]
-            if len(below) and not own[n]:
-                multiplier[:, n] = multiplier[:, below].mean(1)
-        return multiplier[..., None]
+        target = day[:, None] + np.ceil(ahead).astype(int)
+        column = np.where(target < start, target, start + (target - start) % cycle)
+        season = np.empty(column.shape)
+        for n in range(len(params.parent)):
+            below = self._leaf[self._leaf_start[n] : self._leaf_start[n + 1]]
+            season[:, n] = demand.multiplier[demand.profile[below, 0][None], column[:, n, None]].mean(1)
+        return season
 
 
 def _leaves_below(parent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -41,7 +41,8 @@ def feature_names(network: Network, role: str) -> tuple[str, ...]:
     names = FEATURES[role]
     if network.role_settings(role).observation == "pipeline":
         names += tuple(f"arrives_in_{k + 1}_days" for k in range(pipeline_days(network, role)))
-        names += ("owed_by_source", "holding_cost", "shortage_cost", "order_cost", "days_left")
+        names += ("owed_by_source", "own_forecast", "own_uncertainty", "echelon_position", "season_today", "season_ahead")
+        names += ("holding_cost", "shortage_cost", "order_cost", "days_left")
         names += tuple(f"weekday_{k}" for k in range(7)) if network.period == "day" else ()
     return names
 
@@ -120,12 +121,18 @@ def observe_default(role, nodes, p, s, o, known, leaf_start, leaf, mean, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def observe_pipeline(nodes, p, s, mean, rate, told_apart, episode_days, first_weekday, weekdays, start, out):
-    """Fill the features from column `start` on: arrivals by day, what is owed, costs, days left, weekday.
+def observe_pipeline(
+    nodes, p, s, known, echelon, season, mean, rate, told_apart, episode_days, first_weekday, weekdays, start, out
+):
+    """Fill the features from column `start` on: arrivals by day, what is owed, the forecast, season, costs, days left.
+
+    `echelon (B, N, S)` is the echelon position; `season (B, N, 2)` the calendar's multiplier today and on the day that
+    today's order serves.
 
     The last of the `told_apart` days of arrivals holds all that comes later, too.
     """
     in_transit, owed, sent, day = s.in_transit, s.owed, s.orders_sent, s.day
+    forecast, variance = known.forecast, known.variance
     holding, shortage, order_cost = p.holding_cost, p.shortage_cost, p.order_cost
     replications, _, skus, days = in_transit.shape
     for b in range(replications):
@@ -144,11 +151,16 @@ def observe_pipeline(nodes, p, s, mean, rate, told_apart, episode_days, first_we
                 for d in range(sent.shape[3]):
                     coming += sent[b, n, k, d]
                 out[b, a, f] = coming / scale
-                out[b, a, f + 1] = holding[n, k] / rate[n, k]
-                out[b, a, f + 2] = shortage[n, k] / rate[n, k]
-                out[b, a, f + 3] = order_cost[n, k] / (rate[n, k] * scale)
-                out[b, a, f + 4] = left
+                out[b, a, f + 1] = forecast[b, n, k] / scale
+                out[b, a, f + 2] = np.sqrt(variance[b, n, k]) / scale
+                out[b, a, f + 3] = echelon[b, n, k] / scale / _COVER
+                out[b, a, f + 4] = season[b, n, 0]
+                out[b, a, f + 5] = season[b, n, 1]
+                out[b, a, f + 6] = holding[n, k] / rate[n, k]
+                out[b, a, f + 7] = shortage[n, k] / rate[n, k]
+                out[b, a, f + 8] = order_cost[n, k] / (rate[n, k] * scale)
+                out[b, a, f + 9] = left
                 for w in range(7 if weekdays else 0):
-                    out[b, a, f + 5 + w] = 1.0 if w == weekday else 0.0
+                    out[b, a, f + 10 + w] = 1.0 if w == weekday else 0.0
                 for g in range(start, out.shape[2]):
                     out[b, a, g] = min(max(out[b, a, g], -LARGEST), LARGEST)

@@ -87,10 +87,10 @@ def check_same(run: Run, unbroken: Run) -> None:
     ("moment", "phases"),
     [
         ("while a checkpoint is written", 1),
-        ("in the middle of phase 2", 2),
+        pytest.param("in the middle of phase 2", 2, marks=pytest.mark.slow),
         ("between phases", 1),
         ("in the comparison", 4),
-        ("in the report", 4),
+        pytest.param("in the report", 4, marks=pytest.mark.slow),
     ],
 )
 def test_sigkill(trained: Run, small: dict[str, Any], moment: str, phases: int) -> None:

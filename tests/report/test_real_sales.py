@@ -181,7 +181,7 @@ def test_table_and_json_hold_the_same_figures(tmp_path):
     digits = decimals(ALL_METRICS["cost"], costs)
     for cost in costs:
         assert number(ALL_METRICS["cost"], cost.mean, digits) in text
-    assert "against forecast" in text
+    assert "vs forecast" in text
     assert "2024-02-19 to 2024-03-10" in text
 
 
