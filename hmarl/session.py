@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from hmarl.errors import InputError
+
 LOOPBACK = "127.0.0.1"
 _OBJECT_STORE = 200 * 1024**2  # bytes; what passes through it is small
 
@@ -26,6 +28,11 @@ def connect(address: str | None = None, *, verbose: bool = False) -> Iterator[No
         machine is never joined unasked.
     verbose
         Keep Ray's own messages.
+
+    Raises
+    ------
+    InputError
+        If no cluster answers at the address.
 
     Notes
     -----
@@ -50,12 +57,21 @@ def connect(address: str | None = None, *, verbose: bool = False) -> Iterator[No
             if address == "local":
                 _init_on_loopback(options)
             else:
-                ray.init(**options)
+                _join(options)
         try:
             with contextlib.nullcontext() if verbose else _quiet():  # ray.init has set the levels anew
                 yield
         finally:
             ray.shutdown()
+
+
+def _join(options: dict[str, Any]) -> None:
+    import ray
+
+    try:
+        ray.init(**options)
+    except ConnectionError as error:
+        raise InputError(f"address: {options['address']!r}: no Ray cluster answers there") from error
 
 
 def _init_on_loopback(options: dict[str, Any]) -> None:

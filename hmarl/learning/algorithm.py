@@ -112,7 +112,7 @@ def ppo_config(
         )
         .training(
             train_batch_size_per_learner=ppo.rollout * max(1, num_env_runners) // max(1, num_learners),
-            minibatch_size=ppo.minibatch,
+            minibatch_size=min(ppo.minibatch, ppo.rollout // max(1, num_learners)),
             num_epochs=ppo.epochs,
             lr=_annealed(ppo.learning_rate, ppo.final_learning_rate, steps),
             gamma=ppo.gamma,

@@ -40,7 +40,10 @@ class PPOSettings(BaseModel):
     )
     critic_warmup: int = Field(0, ge=0, description="first updates in which only the critic moves")
     team: float = Field(
-        0, ge=0, le=1, description="share of an agent's pay that is the sum of all agents' rewards, not its own"
+        0,
+        ge=0,
+        le=1,
+        description="share of an agent's pay that is the sum of all agents' rewards, not its own",
     )
     endless: bool = Field(
         False, description="chains never begin anew; else after the network's days, values bootstrapped"
@@ -74,4 +77,6 @@ PPO_SETTINGS: dict[str, PPOSettings] = {
     ),
 }
 """`default` is what was found by measuring; `classic` the published hyperparameters, a rollout of 2,048 days.
-Values are normalised in both: on two_store, classic without it gained a sixth in the same steps."""
+Values are normalised in both, which the publication does not say: on two_store, one seed, classic came
+to a store reward of 19.54 a day with it and 19.38 without, after 60 rollouts.
+"""
