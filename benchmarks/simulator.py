@@ -43,9 +43,7 @@ def base_stock_levels(params: Any) -> Any:
     from scipy.special import ndtri
 
     days = params.lead_time[:, None] + 1
-    return np.rint(
-        params.mean_demand * days + ndtri(params.target_service) * params.demand_std * np.sqrt(days)
-    )
+    return np.rint(params.mean_demand * days + ndtri(params.target_service) * params.demand_std * np.sqrt(days))
 
 
 def hmarl_turn(replications: int) -> Turn:
@@ -77,9 +75,7 @@ def plain_turn() -> Turn:
     from hmarl.simulator import compile_network
 
     network = load_network("two_store")
-    levels = dict(
-        zip(network.node_names, base_stock_levels(compile_network(network))[:, 0].tolist(), strict=True)
-    )
+    levels = dict(zip(network.node_names, base_stock_levels(compile_network(network))[:, 0].tolist(), strict=True))
     loop = PlainLoop(network)
 
     def day() -> None:
@@ -197,9 +193,7 @@ def show(result: dict[str, Any]) -> None:
             print(f"{row['contender']:36s}  not installed; see `pydoc benchmarks.simulator`")
         else:
             rate, lowest, highest = row["agent_steps_per_second"], row["lowest"], row["highest"]
-            print(
-                f"{row['contender']:36s}{rate:15,.0f}{lowest:14,.0f}{highest:14,.0f}{row['times_plain_loop']:10.1f}"
-            )
+            print(f"{row['contender']:36s}{rate:15,.0f}{lowest:14,.0f}{highest:14,.0f}{row['times_plain_loop']:10.1f}")
     print(
         f"Medians of {result['rounds']} turns of {result['turn_seconds']} s on one core; drawing, base-stock "
         f"orders, observations and rewards included.\nhmarl's first day took "

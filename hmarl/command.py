@@ -131,13 +131,9 @@ def _parser(settings: type[BaseModel], prog: str, description: str) -> tuple[_Pa
     options = {name: f"--{plain(name).replace('_', '-')}" for name in settings.model_fields}
     for name, field in settings.model_fields.items():
         _add_flag(parser, name, options[name], field)
-    parser.add_argument(
-        "--config", metavar="FILE", help="YAML file with values of these options [HMARL_CONFIG]"
-    )
+    parser.add_argument("--config", metavar="FILE", help="YAML file with values of these options [HMARL_CONFIG]")
     parser.add_argument("--print-config", action="store_true", help="print the settings as YAML and leave")
-    parser.add_argument(
-        "--list", dest="list_names", metavar="|".join(LISTS), help="print the names known and leave"
-    )
+    parser.add_argument("--list", dest="list_names", metavar="|".join(LISTS), help="print the names known and leave")
     return parser, options
 
 
@@ -236,9 +232,7 @@ def _from_file(settings: type[BaseModel], path: str) -> dict[str, Any]:
     return values
 
 
-def _take(
-    values: dict[str, Any], places: dict[str, str], new: dict[str, Any], place: Callable[[str], str]
-) -> None:
+def _take(values: dict[str, Any], places: dict[str, str], new: dict[str, Any], place: Callable[[str], str]) -> None:
     values.update(new)
     places.update({name: place(name) for name in new})
 

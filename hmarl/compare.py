@@ -32,9 +32,7 @@ class CompareSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    run: str | None = Field(
-        None, description="name of a run: compares its phases and rules, writes its report anew"
-    )
+    run: str | None = Field(None, description="name of a run: compares its phases and rules, writes its report anew")
     network: str | None = Field(
         None, description="a preset's name or a network's YAML file, without --run (default: two_store)"
     )
@@ -48,15 +46,9 @@ class CompareSettings(BaseModel):
     )
     scenarios: list[str] = Field(["normal"], description="scenarios to play; all: every one")
     episodes: int = Field(200, ge=2, le=1_000_000, description="test episodes, the same for every policy")
-    days: int | None = Field(
-        None, ge=1, le=1_000_000, description="periods of an episode (default: the network's)"
-    )
-    warmup: int | None = Field(
-        None, ge=0, description="periods at its start not counted (default: the network's)"
-    )
-    seed: int | None = Field(
-        None, ge=0, le=2**31 - 1, description="of the test paths (default: the run's own, or 0)"
-    )
+    days: int | None = Field(None, ge=1, le=1_000_000, description="periods of an episode (default: the network's)")
+    warmup: int | None = Field(None, ge=0, description="periods at its start not counted (default: the network's)")
+    seed: int | None = Field(None, ge=0, le=2**31 - 1, description="of the test paths (default: the run's own, or 0)")
     runs: Path = Field(Path("runs"), description="folder of all runs")
     out: Path | None = Field(
         None, description="folder for comparison.json and comparison.png (default: the run's comparison/)"

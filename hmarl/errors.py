@@ -144,9 +144,7 @@ def _not_among(value: str, allowed: Iterable[str]) -> str:
     return f"unknown, did you mean {near[0]}? one of {', '.join(names)}"
 
 
-def _follow(
-    model: type[BaseModel], location: tuple[Any, ...], extra: bool
-) -> tuple[tuple[str, ...], list[str]]:
+def _follow(model: type[BaseModel], location: tuple[Any, ...], extra: bool) -> tuple[tuple[str, ...], list[str]]:
     """The fields on the way to an error, names of union members left out, and those of its parent."""
     path: list[str] = []
     candidates = _members(model)

@@ -82,9 +82,7 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = key_node.value if isinstance(key_node.value, str) else None
             if key is not None and key != "<<" and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key!r} occurs twice", key_node.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} occurs twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 

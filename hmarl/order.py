@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from hmarl.roles import Chain
 
 STALE = {"day": 7, "week": 28}  # days after the end of the sales from which their forecast is doubted
-DESCRIPTION = (
-    "What to order today at every node, of every SKU: the quantity, the reason, and how long it lasts."
-)
+DESCRIPTION = "What to order today at every node, of every SKU: the quantity, the reason, and how long it lasts."
 COLUMNS = (
     "node", "sku", "order", "cover", "forecast", "uncertainty", "on_hand", "coming", "owed", "position",
     "target", "lasts", "reason",
@@ -50,15 +48,9 @@ class OrderSettings(BaseModel):
         None,
         description="node, sku, units to come, arrives_in (periods; 0: today) or date; neither: not shipped",
     )
-    sales: Path | None = Field(
-        None, description="recent sales that the forecast is made from (default: the run's)"
-    )
-    sales_columns: dict[str, str] = Field(
-        {}, description="the sales file's names where they differ: units=qty"
-    )
-    fill_gaps: Literal["refuse", "zero"] = Field(
-        "refuse", description="what a missing date in the sales means"
-    )
+    sales: Path | None = Field(None, description="recent sales that the forecast is made from (default: the run's)")
+    sales_columns: dict[str, str] = Field({}, description="the sales file's names where they differ: units=qty")
+    fill_gaps: Literal["refuse", "zero"] = Field("refuse", description="what a missing date in the sales means")
     date: datetime.date | None = Field(
         None, description="the day of the orders, YYYY-MM-DD (default: the one after --sales, else today)"
     )
@@ -226,11 +218,7 @@ def place(chain: Chain, stock: Path, open_orders: Path | None, date: datetime.da
     network, state = chain.network, chain.simulator.state
     table = Table.read(stock, ("node", "sku", "units"), ("backorders",))
     units = table.numbers("units", "units on hand, 0 or more")
-    back = (
-        table.numbers("backorders", "units owed to customers, 0 or more")
-        if table.has("backorders")
-        else 0 * units
-    )
+    back = table.numbers("backorders", "units owed to customers, 0 or more") if table.has("backorders") else 0 * units
     places = _places(table, network)
     _each_once(table, places, network)
     for array in (
@@ -278,23 +266,17 @@ def _each_once(table: Any, places: Sequence[tuple[int, int]], network: Network) 
     for row, pair in enumerate(places):
         if pair in seen:
             where = f"row {table.line(seen[pair])}"
-            raise table.error(
-                row, "sku", f"the stock of node {table.cell(row, 'node')!r} is there already, in {where}"
-            )
+            raise table.error(row, "sku", f"the stock of node {table.cell(row, 'node')!r} is there already, in {where}")
         seen[pair] = row
     for n, node in enumerate(network.node_names):
         for s, sku in enumerate(network.skus):
             if (n, s) not in seen:
-                raise InputError(
-                    f"{table.path}: no row for node {node!r}, sku {sku!r}: a row for each, 0 where empty"
-                )
+                raise InputError(f"{table.path}: no row for node {node!r}, sku {sku!r}: a row for each, 0 where empty")
 
 
 def _arrives_in(table: Any, row: int, date: datetime.date, period: str) -> int | None:
     """Periods until an open order arrives; None where nothing is said: not shipped yet."""
-    text = {
-        field: str(table.cell(row, field)).strip() for field in ("arrives_in", "date") if table.has(field)
-    }
+    text = {field: str(table.cell(row, field)).strip() for field in ("arrives_in", "date") if table.has(field)}
     if text.get("arrives_in"):
         number = text["arrives_in"].removesuffix(".0")
         if not number.isdecimal() or int(number) > 10_000:

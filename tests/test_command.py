@@ -185,9 +185,7 @@ def test_list_of_something_else() -> None:
 
 
 def run_python(code: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, **options
-    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, **options)
 
 
 @pytest.mark.parametrize(
@@ -260,9 +258,7 @@ def test_load_network_loads_neither_ray_nor_torch() -> None:
     assert run_python(f"{code}print([m for m in ('ray', 'torch') if m in sys.modules])").stdout == "[]\n"
 
 
-@pytest.mark.parametrize(
-    "argv", [["hmarl", "--help"], ["hmarl.validate", "--help"], ["hmarl.train", "--help"]]
-)
+@pytest.mark.parametrize("argv", [["hmarl", "--help"], ["hmarl.validate", "--help"], ["hmarl.train", "--help"]])
 def test_help_is_quick(argv: list[str]) -> None:
     started = time.monotonic()
     done = subprocess.run([sys.executable, "-m", *argv], capture_output=True, text=True, timeout=60)
@@ -272,9 +268,7 @@ def test_help_is_quick(argv: list[str]) -> None:
 
 
 def test_the_hmarl_command_refuses_an_unknown_command() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "hmarl", "trian"], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-m", "hmarl", "trian"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr.startswith("error: command: 'trian': unknown, did you mean train?")
 

@@ -172,9 +172,7 @@ def test_a_run_without_phases_is_refused(tmp_path):
 def test_help_is_quick():
     """Under a second of the processor's time (the machine may be busy), and nothing heavy is read."""
     code = "import sys, hmarl.compare; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numba", "scipy", "matplotlib", "pandas", "torch", "ray"} & set(loaded)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-m", "hmarl.compare", "--help"], capture_output=True, text=True)

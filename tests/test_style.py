@@ -55,9 +55,7 @@ def test_nothing_names_a_place_of_one_machine() -> None:
 
 def imported_by(code: str) -> list[str]:
     """Which heavy packages a fresh interpreter has imported after `code`."""
-    program = (
-        f"import json, sys\n{code}\nprint(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
-    )
+    program = f"import json, sys\n{code}\nprint(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
     done = run("-c", program)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -94,5 +94,5 @@ def test_bad_input_is_one_line_and_status_2(tmp_path: Path, arguments: list[str]
 def test_a_network_file_names_the_run(tmp_path: Path) -> None:
     assert TrainSettings(network="ours/my_network.yaml").run_name == "my_network"
     assert TrainSettings(network="two_store", name="first").run_name == "first"
-    with pytest.raises(InputError, match="nowhere.yaml"):
+    with pytest.raises(InputError, match=r"nowhere\.yaml"):
         hmarl.train(tmp_path / "nowhere.yaml", runs=tmp_path)

@@ -87,9 +87,7 @@ class SupplyChain(ParallelEnv[str, np.ndarray, int]):
 
     def step(
         self, actions: Mapping[str, int]
-    ) -> tuple[
-        dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]
-    ]:
+    ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         """Play a day. An info says what the agent `ordered` (accepted, units) and its `profit` (money).
 
         Raises

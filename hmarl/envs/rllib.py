@@ -29,7 +29,8 @@ class MultiAgentSupplyChain(MultiAgentEnv):
     """An agent for each node and SKU of the roles played; an episode has `network.days` days.
 
     Observations are ``{"local": what the agent sees, "global": what its critic sees in training}``. After the
-    last day all agents truncate (terminate where the network is `finite`). A reset without a seed goes on to the next draws.
+    last day all agents truncate (terminate where the network is `finite`). A reset without a seed goes on to the next
+    draws.
 
     Parameters
     ----------

@@ -102,9 +102,7 @@ class RoleVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._over = np.zeros(replications, bool)
         return self._observations(), {}
 
-    def step(
-        self, actions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Play a day in every chain.
 
         Parameters

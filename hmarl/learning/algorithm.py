@@ -102,13 +102,9 @@ def ppo_config(
         .learners(
             num_learners=num_learners,
             learner_class=BatchedPPOLearner,
-            learner_connector=partial(
-                TrainingBatch, network=network, gamma=ppo.gamma, lambda_=ppo.gae_lambda
-            ),
+            learner_connector=partial(TrainingBatch, network=network, gamma=ppo.gamma, lambda_=ppo.gae_lambda),
             add_default_connectors_to_learner_pipeline=False,
-            learner_config_dict=ppo.model_dump(
-                include={"value_loss", "normalise_values", "critic_warmup", "threads"}
-            ),
+            learner_config_dict=ppo.model_dump(include={"value_loss", "normalise_values", "critic_warmup", "threads"}),
         )
         .training(
             train_batch_size_per_learner=ppo.rollout * max(1, num_env_runners) // max(1, num_learners),
@@ -142,9 +138,7 @@ def _check_roles(roles: Sequence[str], learns: Sequence[str], others: Mapping[st
         raise InputError(f"learns: nobody: at least one of {', '.join(roles)}")
     for role in roles:
         if role not in learns and role not in others:
-            raise InputError(
-                f"others: nobody acts for the {role}: a policy for each role that does not learn"
-            )
+            raise InputError(f"others: nobody acts for the {role}: a policy for each role that does not learn")
 
 
 def _annealed(first: float, last: float, steps: int) -> float | list[list[float]]:
@@ -170,6 +164,4 @@ def start_from(algorithm: Algorithm, modules: Mapping[str, str | Path]) -> None:
         By role the folder of an RLModule: see :func:`module_path`.
     """
     for role, path in modules.items():
-        algorithm.restore_from_path(
-            str(Path(path).absolute()), component=f"learner_group/learner/rl_module/{role}"
-        )
+        algorithm.restore_from_path(str(Path(path).absolute()), component=f"learner_group/learner/rl_module/{role}")

@@ -41,8 +41,7 @@ class Cuts:
             day=np.concatenate([part.day for part in parts]),
             row=np.concatenate([part.row for part in parts]),
             observations={
-                role: np.concatenate([part.observations[role] for part in parts])
-                for role in parts[0].observations
+                role: np.concatenate([part.observations[role] for part in parts]) for role in parts[0].observations
             },
         )
 
@@ -116,21 +115,15 @@ class TrainingBatch(ConnectorV2):
         self.network, self.gamma, self.lambda_ = network, gamma, lambda_
 
     @torch.no_grad()
-    def __call__(
-        self, *, rl_module: Any, batch: Any, episodes: Sequence[Block], **kwargs: Any
-    ) -> dict[str, Any]:
+    def __call__(self, *, rl_module: Any, batch: Any, episodes: Sequence[Block], **kwargs: Any) -> dict[str, Any]:
         parts: dict[str, list[dict[str, torch.Tensor]]] = {}
         for block in episodes:
             views = _Views(self.network, block)
             for role in block.actions:
-                parts.setdefault(role, []).append(
-                    self._agent_steps(role, block, views, rl_module[role].unwrapped())
-                )
+                parts.setdefault(role, []).append(self._agent_steps(role, block, views, rl_module[role].unwrapped()))
         return {role: _joined(some) for role, some in parts.items()}
 
-    def _agent_steps(
-        self, role: str, block: Block, views: _Views, module: ActorCritic
-    ) -> dict[str, torch.Tensor]:
+    def _agent_steps(self, role: str, block: Block, views: _Views, module: ActorCritic) -> dict[str, torch.Tensor]:
         device = next(module.parameters()).device
 
         def values(view: Mapping[str, NDArray[np.float32]]) -> tuple[torch.Tensor, NDArray[np.float32]]:
@@ -141,9 +134,9 @@ class TrainingBatch(ConnectorV2):
         following = np.concatenate([now[1:], values(views.last)[1][None]])
         if block.cuts is not None:
             following[block.cuts.day, block.cuts.row] = 0 if self.network.finite else values(views.cuts)[1]
-        advantages = gae(
-            block.rewards[role], now, following, block.ends[:, :, None], self.gamma, self.lambda_
-        ).astype(np.float32)
+        advantages = gae(block.rewards[role], now, following, block.ends[:, :, None], self.gamma, self.lambda_).astype(
+            np.float32
+        )
         columns: dict[str, NDArray[Any]] = {
             LOCAL: block.observations[role],
             Columns.ACTIONS: block.actions[role],

@@ -38,9 +38,7 @@ class Charts:
 
     def add(self, row: dict[str, Any]) -> None:
         """Add a row's numbers at its steps."""
-        numbers = {
-            key: value for key, value in row.items() if isinstance(value, int | float) and key != "steps"
-        }
+        numbers = {key: value for key, value in row.items() if isinstance(value, int | float) and key != "steps"}
         for key, value in numbers.items():
             self._writer.add_scalar(key, value, row["steps"])
         if self._wandb is not None:

@@ -69,9 +69,7 @@ def record(settings: TrainSettings, network: Network) -> dict[str, Any]:
         "started": _now(),
         "command": "python -m hmarl.train",
         "settings": {
-            key.removesuffix("_"): value
-            for key, value in settings.model_dump(mode="json").items()
-            if key != "json_"
+            key.removesuffix("_"): value for key, value in settings.model_dump(mode="json").items() if key != "json_"
         },
         "ppo": settings.ppo_settings().model_dump(mode="json"),
         "network": network.model_dump(mode="json", exclude_none=True),
@@ -123,22 +121,16 @@ def begin(folder: Path, settings: TrainSettings, network: Network) -> bool:
     if not path.exists():
         strangers = [p.name for p in folder.iterdir() if not p.name.startswith(".") and p.name != LOG]
         if strangers:
-            raise InputError(
-                f"{folder}: holds {sorted(strangers)[0]!r} and no {CONFIG}: choose another --name"
-            )
+            raise InputError(f"{folder}: holds {sorted(strangers)[0]!r} and no {CONFIG}: choose another --name")
         write_atomic(path, _yaml(now))
         return False
     before = read_config(folder)
     found = differences(_fields(before["settings"]), _fields(now["settings"]))
     if not found:
-        found = _changes("network", before["network"], now["network"]) + _changes(
-            "ppo", before["ppo"], now["ppo"]
-        )
+        found = _changes("network", before["network"], now["network"]) + _changes("ppo", before["ppo"], now["ppo"])
     if found:
         shown = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
-        raise InputError(
-            f"{folder}: started with other settings: {shown}: repeat those, or choose another --name"
-        )
+        raise InputError(f"{folder}: started with other settings: {shown}: repeat those, or choose another --name")
     if now["settings"] != before["settings"]:
         write_atomic(path, _yaml({**before, "settings": now["settings"]}))
     return True
@@ -161,10 +153,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def _fields(settings: dict[str, Any]) -> dict[str, Any]:
-    return {
-        (f"{key}_" if f"{key}_" in TrainSettings.model_fields else key): value
-        for key, value in settings.items()
-    }
+    return {(f"{key}_" if f"{key}_" in TrainSettings.model_fields else key): value for key, value in settings.items()}
 
 
 def _changes(place: str, before: Any, now: Any) -> list[str]:

@@ -139,9 +139,7 @@ class BatchedPPOLearner(PPOTorchLearner):
             for k in range(parts):
                 yield {name: tensors[k] for name, tensors in shuffled.items()}
 
-    def _loss(
-        self, role: str, module: ActorCritic, minibatch: Tensors, warming_up: bool
-    ) -> tuple[Tensor, Tensor]:
+    def _loss(self, role: str, module: ActorCritic, minibatch: Tensors, warming_up: bool) -> tuple[Tensor, Tensor]:
         """A minibatch's loss, and (detached) it, its parts and the divergence (KL) from the old policy."""
         config = self.config.get_config_for_module(role)
         targets = minibatch[Postprocessing.VALUE_TARGETS]
@@ -164,6 +162,4 @@ class BatchedPPOLearner(PPOTorchLearner):
 
     def _count(self, key: str, name: str, lifetime: str, steps: int) -> None:
         self.metrics.log_value((key, name), steps, reduce="sum")
-        self.metrics.log_value(
-            (key, lifetime), steps, reduce="lifetime_sum", with_throughput=key == ALL_MODULES
-        )
+        self.metrics.log_value((key, lifetime), steps, reduce="lifetime_sum", with_throughput=key == ALL_MODULES)

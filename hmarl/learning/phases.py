@@ -27,6 +27,8 @@ class Phase:
     """Times PPO's own."""
     entropy: float = 1.0
     """Times PPO's own."""
+    team: float = 0.0
+    """Share of an agent's pay that is everybody's sum: upstream, what an order does to others is most of its worth."""
     critic_warmup: int = 0
     """First updates in which only the critics move: they know the chain with others who acted otherwise."""
 
@@ -38,6 +40,7 @@ class Phase:
                 "final_learning_rate": settings.final_learning_rate * self.learning_rate,
                 "entropy": settings.entropy * self.entropy,
                 "final_entropy": settings.final_entropy * self.entropy,
+                "team": max(settings.team, self.team),
                 "critic_warmup": max(settings.critic_warmup, self.critic_warmup),
             }
         )
@@ -45,14 +48,15 @@ class Phase:
 
 PHASES: tuple[Phase, ...] = (
     Phase("phase1_stores", ("store",)),
-    Phase("phase2_warehouse", ("warehouse",), "phase1_stores"),
-    Phase("phase3_supplier", ("supplier",), "phase2_warehouse"),
+    Phase("phase2_warehouse", ("warehouse",), "phase1_stores", team=1),
+    Phase("phase3_supplier", ("supplier",), "phase2_warehouse", team=1),
     Phase(
         "phase4_joint",
         ("store", "warehouse", "supplier"),
         "phase3_supplier",
         learning_rate=1 / 3,
         entropy=0.1,
+        team=1,
         critic_warmup=5,
     ),
 )

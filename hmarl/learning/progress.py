@@ -80,9 +80,7 @@ class Reporter:
             TextColumn("{task.fields[words]}"),
         )
         with Progress(*columns, console=self.console, transient=True, refresh_per_second=4) as progress:
-            task = progress.add_task(
-                title, total=total, completed=done, words="", begun=time.monotonic(), first=done
-            )
+            task = progress.add_task(title, total=total, completed=done, words="", begun=time.monotonic(), first=done)
 
             def advance(done: int, words: str) -> None:
                 progress.update(task, completed=done, words=words)

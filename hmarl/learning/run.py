@@ -84,9 +84,7 @@ class Run:
     def rules(self) -> dict[str, Policy]:
         """The rules that it is compared with, tuned where their name says so."""
         content = json.loads((self.folder / _RULES_FILE).read_text(encoding="utf-8"))
-        return {
-            name: rule_from_json(rule, self.network, self.network) for name, rule in content["rules"].items()
-        }
+        return {name: rule_from_json(rule, self.network, self.network) for name, rule in content["rules"].items()}
 
     @cached_property
     def phases(self) -> dict[str, LearnedPolicy]:
@@ -149,7 +147,7 @@ def train(network: str | Path | Network = "two_store", *, quiet: bool = False, *
     quiet
         Print nothing.
     settings
-        Fields of :class:`hmarl.learning.train_settings.TrainSettings`: name, seed, steps, ppo, phases, ``set={...}`` ...
+        Fields of :class:`hmarl.learning.train_settings.TrainSettings`: name, seed, steps, ``set={...}`` ...
 
     Raises
     ------
@@ -160,10 +158,7 @@ def train(network: str | Path | Network = "two_store", *, quiet: bool = False, *
         After Ctrl-C or SIGTERM, with a checkpoint written.
     """
     given = network if isinstance(network, Network) else None
-    values = {
-        f"{key}_" if f"{key}_" in TrainSettings.model_fields else key: value
-        for key, value in settings.items()
-    }
+    values = {f"{key}_" if f"{key}_" in TrainSettings.model_fields else key: value for key, value in settings.items()}
     values["network"] = given.name if given else str(network)
     try:
         checked = TrainSettings.model_validate(values)
@@ -204,7 +199,7 @@ class _Training:
         """Read and check everything that can be wrong before anything is written."""
         folder = run_folder(settings.run_name, settings.runs)
         settings.ppo_settings()
-        for name in settings.rules:
+        for name in settings.compared_rules:
             if name not in POLICIES:
                 raise unknown("rules", name, POLICIES)
         network = network or load_network(settings.network, **settings.set_)
@@ -242,8 +237,8 @@ class _Training:
     # Rules
 
     def _rules(self) -> dict[str, Policy]:
-        """The rules compared with, tuned once a run; ``self.acting`` is the best of them on validation."""
-        path, names = self.folder / _RULES_FILE, self.settings.rules
+        """The rules compared with, tuned once a run; ``self.acting`` is the one of the roles not taught yet."""
+        path, names, acting = self.folder / _RULES_FILE, self.settings.compared_rules, self.settings.acting_rule
         if not path.exists():
             began, rules = time.perf_counter(), {}
             with self.reporter.bar("tuning rules", len(names), unit="rules") as advance:
@@ -252,21 +247,20 @@ class _Training:
                     rules[name] = rule_to_json(make_policy(name, self.network))
             scores = {name: self._validated(rule) for name, rule in rules.items()}
             best = max(scores, key=lambda name: scores[name])
-            content = {"acts": best, "validation_reward": scores, "rules": rules}
+            acting = best if acting == "best" else acting
+            content = {"acts": acting, "validation_reward": scores, "rules": rules}
             write_atomic(path, json.dumps(content, indent=1))
-            self.reporter.say(f"rules tuned in {_minutes(time.perf_counter() - began)}; best: {best}")
+            self.reporter.say(f"rules tuned in {_minutes(time.perf_counter() - began)}; best: {best}, acting: {acting}")
         content = json.loads(path.read_text(encoding="utf-8"))
         self.acting = content["acts"]
-        return {
-            name: rule_from_json(rule, self.network, self.network) for name, rule in content["rules"].items()
-        }
+        return {name: rule_from_json(rule, self.network, self.network) for name, rule in content["rules"].items()}
 
     def _validated(self, rule: dict[str, Any]) -> float:
         policy, settings = rule_from_json(rule, self.network, self.network), self.settings
         episodes = settings.evaluation_episodes
-        return simulate(
-            self.network, policy, replications=episodes, seed=settings.seed, split="validation"
-        ).mean("reward")
+        return simulate(self.network, policy, replications=episodes, seed=settings.seed, split="validation").mean(
+            "reward"
+        )
 
     # Phases
 
@@ -295,9 +289,7 @@ class _Training:
                 before=before,
                 rule=rule,
                 start={role: modules[role] for role in phase.learns if role in modules},
-                started_from=digest(self.folder / phase.starts_from / _POLICY)
-                if phase.starts_from
-                else "nothing",
+                started_from=digest(self.folder / phase.starts_from / _POLICY) if phase.starts_from else "nothing",
                 steps=settings.steps,
                 evaluate_every=settings.evaluate_every,
                 evaluation_episodes=settings.evaluation_episodes,

@@ -109,9 +109,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         self._others = _acting(context["others"], chain)
         self._endless: bool = context["endless"]
         self._team: float = context["team"]
-        smoothing = math.ceil(
-            self.config.metrics_num_episodes_for_smoothing / max(1, self.config.num_env_runners)
-        )
+        smoothing = math.ceil(self.config.metrics_num_episodes_for_smoothing / max(1, self.config.num_env_runners))
         agents = {role: chain.roles[role].agents for role in self._learns}
         self._episodes = Episodes(agents, replications, smoothing)
         self._needs_reset = True
@@ -177,9 +175,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         self._pull_weights()
         explore = self.config.explore if explore is None else explore
         with self.metrics.log_time(SAMPLE_TIMER):
-            if num_episodes is not None or (
-                num_timesteps is None and self.config.batch_mode == "complete_episodes"
-            ):
+            if num_episodes is not None or (num_timesteps is None and self.config.batch_mode == "complete_episodes"):
                 blocks = []
                 for batch in range(math.ceil((num_episodes or 1) / self.num_envs)):
                     self._reset(staggered=False, same_draws=self.config.in_evaluation and batch == 0)
@@ -187,9 +183,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
                 self._needs_reset = True
             else:
                 if num_timesteps is None:
-                    num_timesteps = (
-                        self.config.get_rollout_fragment_length(self.worker_index or 0) * self.num_envs
-                    )
+                    num_timesteps = self.config.get_rollout_fragment_length(self.worker_index or 0) * self.num_envs
                 if force_reset or self._needs_reset:
                     self._reset(staggered=True)
                 days = max(1, math.ceil(num_timesteps / self.num_envs))
@@ -257,9 +251,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         everybody = sum(reward.sum(1, keepdims=True) for reward in own.values())
         return {role: (1 - team) * own[role] + team * everybody for role in self._learns}
 
-    def _act(
-        self, role: str, explore: bool, random_actions: bool
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def _act(self, role: str, explore: bool, random_actions: bool) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         seen = torch.from_numpy(self._observations[role])
         module, batch = self.module[role], {Columns.OBS: {LOCAL: seen}}
         if random_actions:
@@ -317,9 +309,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             self._episodes.log(self.metrics)
         return self.metrics.reduce()
 
-    def get_state(
-        self, components: Any = None, *, not_components: Any = None, **kwargs: Any
-    ) -> dict[str, Any]:
+    def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
         """Counters, the first draws not yet used, the modules' weights; not the chains: they begin anew."""
         state: dict[str, Any] = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.num_env_steps_sampled_lifetime}
         if self.env is not None and components is None:

@@ -24,20 +24,14 @@ class PPOSettings(BaseModel):
     final_learning_rate: float = Field(0, ge=0, le=1, description="and at the end; linear in between")
     gamma: float = Field(0.97, gt=0, lt=1, description="discount a day")
     gae_lambda: float = Field(0.95, ge=0, le=1, description="lambda of the advantage estimate, 0 to 1")
-    clip: float = Field(
-        0.2, gt=0, lt=1, description="clipping of the probability ratio, 1 - clip to 1 + clip"
-    )
+    clip: float = Field(0.2, gt=0, lt=1, description="clipping of the probability ratio, 1 - clip to 1 + clip")
     entropy: float = Field(0.01, ge=0, description="weight of the entropy bonus at the start")
     final_entropy: float = Field(0, ge=0, description="and at the end; linear in between")
     value_coefficient: float = Field(0.5, ge=0, description="weight of the value loss")
     value_loss: Literal["squared", "huber"] = Field("huber", description="of the normalised values")
-    normalise_values: bool = Field(
-        True, description="the critic predicts values less their mean, by their spread"
-    )
+    normalise_values: bool = Field(True, description="the critic predicts values less their mean, by their spread")
     gradient_clip: float = Field(0.5, gt=0, description="largest norm of a role's gradient")
-    hidden: tuple[int, ...] = Field(
-        (64, 64), min_length=1, description="units of the tanh layers, actor and critic"
-    )
+    hidden: tuple[int, ...] = Field((64, 64), min_length=1, description="units of the tanh layers, actor and critic")
     critic_warmup: int = Field(0, ge=0, description="first updates in which only the critic moves")
     team: float = Field(
         0,

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hmarl.errors import explain
 from hmarl.learning.settings import PPO_SETTINGS, PPOSettings
 
-
 RULES = ("s_S", "base_stock", "tuned_s_S", "tuned_base_stock", "tuned_echelon_base_stock", "tuned_forecast")
 
 
@@ -20,56 +19,48 @@ class TrainSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     network: str = Field("two_store", description="a preset's name or a network's YAML file")
-    set_: dict[str, Any] = Field(
-        {}, description="change of the network, for example store.lead_time=3; repeatable"
-    )
+    set_: dict[str, Any] = Field({}, description="change of the network, for example store.lead_time=3; repeatable")
     scenario: str | None = Field(None, description="scenario laid over the network, see --list scenarios")
     sales: Path | None = Field(None, description="sales history, CSV or Parquet, that demand is fitted to")
     sales_columns: dict[str, str] = Field(
         {},
         description="the file's names where they differ from date, store, sku, units, in_stock, stock: units=qty",
     )
-    fill_gaps: Literal["refuse", "zero"] = Field(
-        "refuse", description="what a missing date in the sales means"
-    )
-    name: str | None = Field(
-        None, description="name of the run, a folder below --runs (default: the network's name)"
-    )
+    fill_gaps: Literal["refuse", "zero"] = Field("refuse", description="what a missing date in the sales means")
+    name: str | None = Field(None, description="name of the run, a folder below --runs (default: the network's name)")
     runs: Path = Field(Path("runs"), description="folder of all runs")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="of demand, first weights and actions")
     ppo: Literal["default", "classic"] = Field(
         "default",
         description="default: what was found best by measuring; classic: the published hyperparameters",
     )
-    ppo_set: dict[str, Any] = Field(
-        {}, description="change of a PPO setting, for example epochs=8; repeatable"
-    )
+    ppo_set: dict[str, Any] = Field({}, description="change of a PPO setting, for example epochs=8; repeatable")
     phases: list[str] = Field([], description="phases to train, for example phase1_stores (default: all)")
     rules: list[str] = Field(
         list(RULES),
         min_length=1,
-        description="rules compared with, the first is the baseline; the best of them on validation acts for the "
-        "roles that are not taught yet",
+        description="rules compared with, the first is the baseline",
     )
-    steps: int = Field(
-        1_000_000, ge=1, le=10**12, description="agent-steps of each phase (one agent, one day)"
+    acting_rule: str = Field(
+        "tuned_base_stock",
+        description="rule of the roles that are not taught yet; best: the best of --rules on validation",
     )
+    steps: int = Field(1_000_000, ge=1, le=10**12, description="agent-steps of each phase (one agent, one day)")
     evaluate_every: int = Field(
         100_000, ge=1, description="agent-steps between two validations, each with a checkpoint"
     )
     evaluation_episodes: int = Field(64, ge=2, le=100_000, description="episodes of a validation")
-    patience: int = Field(
-        0, ge=0, description="end a phase after so many validations without a better one; 0: never"
-    )
-    compare_episodes: int = Field(
-        200, ge=2, le=100_000, description="test episodes of the comparison at the end"
-    )
+    patience: int = Field(0, ge=0, description="end a phase after so many validations without a better one; 0: never")
+    compare_episodes: int = Field(200, ge=2, le=100_000, description="test episodes of the comparison at the end")
     curriculum: Path | None = Field(None, description="YAML file with a list of stages, easy ones first")
     wandb: bool = Field(False, description="log to Weights & Biases too; offline without a key")
-    address: str | None = Field(
-        None, description="a running Ray cluster (default: RAY_ADDRESS, or a Ray of our own)"
-    )
+    address: str | None = Field(None, description="a running Ray cluster (default: RAY_ADDRESS, or a Ray of our own)")
     json_: bool = Field(False, description="print the results as one JSON object on the last line")
+
+    @property
+    def compared_rules(self) -> list[str]:
+        """`rules`, and the acting rule where it is not among them."""
+        return list(dict.fromkeys(self.rules + [self.acting_rule] * (self.acting_rule != "best")))
 
     @property
     def run_name(self) -> str:

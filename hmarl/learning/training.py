@@ -111,11 +111,7 @@ class PhaseTraining:
     @property
     def kept_start(self) -> bool:
         """Whether no policy trained here was better on validation than what the phase began with."""
-        return (
-            self.state.start is not None
-            and self.state.score is not None
-            and self.state.start > self.state.score
-        )
+        return self.state.start is not None and self.state.score is not None and self.state.start > self.state.score
 
     def summary(self) -> str:
         """How it went, in a line."""
@@ -154,18 +150,14 @@ class PhaseTraining:
         rows = self.metrics.cut(self.state.steps)
         resumed = self.checkpoints.newest() is not None
         if resumed:
-            self.reporter.say(
-                f"{self.phase.name}: goes on at {self.state.steps:,} of {self.steps:,} agent-steps"
-            )
+            self.reporter.say(f"{self.phase.name}: goes on at {self.state.steps:,} of {self.steps:,} agent-steps")
         else:
             self.reporter.note(f"{self.phase.name}: begins")
         self._algorithm = self._build()
         self._candidate: LearnedPolicy | None = None  # better than the best that a checkpoint holds
         try:
             with (
-                Charts(
-                    self.folder, self.phase.name, self.state.steps if rows else None, self.wandb
-                ) as self._charts,
+                Charts(self.folder, self.phase.name, self.state.steps if rows else None, self.wandb) as self._charts,
                 self.reporter.bar(self.phase.name, self.steps, self.state.steps, "agent-steps") as advance,
                 held() as interrupts,
             ):
@@ -179,9 +171,7 @@ class PhaseTraining:
                     advance(self.state.steps, self._words())
                 if interrupts.signal is not None:
                     self._checkpoint()
-                    self.reporter.say(
-                        f"{self.phase.name}: stopped at {self.state.steps:,}, checkpoint written"
-                    )
+                    self.reporter.say(f"{self.phase.name}: stopped at {self.state.steps:,}, checkpoint written")
         finally:
             self._algorithm.stop()
 
@@ -283,15 +273,11 @@ class PhaseTraining:
 
         def write(folder: Path) -> None:
             self._algorithm.save_to_path(str((folder / ALGORITHM).absolute()))
-            (folder / STATE).write_text(
-                json.dumps(dataclasses.asdict(self.state), indent=1), encoding="utf-8"
-            )
+            (folder / STATE).write_text(json.dumps(dataclasses.asdict(self.state), indent=1), encoding="utf-8")
             if self._candidate is not None:
                 self._candidate.save(folder / POLICY)
                 for role in self.phase.learns:
-                    trained_module(self._algorithm, role).save_to_path(
-                        str((folder / MODULES / role).absolute())
-                    )
+                    trained_module(self._algorithm, role).save_to_path(str((folder / MODULES / role).absolute()))
             else:
                 assert before is not None
                 for name in (POLICY, MODULES):

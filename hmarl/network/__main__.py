@@ -22,15 +22,9 @@ class InitSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sales: Path = Field(
-        description="sales history, CSV or Parquet: date, store, sku, units, and in_stock or stock"
-    )
-    sales_columns: dict[str, str] = Field(
-        {}, description="the file's names where they differ: units=qty; repeatable"
-    )
-    fill_gaps: Literal["refuse", "zero"] = Field(
-        "refuse", description="what a missing date of a series means"
-    )
+    sales: Path = Field(description="sales history, CSV or Parquet: date, store, sku, units, and in_stock or stock")
+    sales_columns: dict[str, str] = Field({}, description="the file's names where they differ: units=qty; repeatable")
+    fill_gaps: Literal["refuse", "zero"] = Field("refuse", description="what a missing date of a series means")
 
 
 class ExampleSettings(BaseModel):

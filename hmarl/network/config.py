@@ -22,7 +22,9 @@ _NAME = re.compile(r"\w[\w .-]{0,63}")
 
 def _check_name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ValueError("a name is up to 64 letters, digits, spaces, '_', '-' and '.', beginning with a letter or digit")
+        raise ValueError(
+            "a name is up to 64 letters, digits, spaces, '_', '-' and '.', beginning with a letter or digit"
+        )
     return name
 
 
@@ -201,7 +203,10 @@ class RoleSettings(Config):
         "default", description="default: the role's few numbers; pipeline: and arrivals by day, weekday, costs"
     )
     pipeline_days: int | None = Field(
-        None, ge=1, le=365, description="days of arrivals told apart, the last with all later ones; none: all that a lead time can need"
+        None,
+        ge=1,
+        le=365,
+        description="days of arrivals told apart, the last with all later ones; none: all that a lead time can need",
     )
     action: Action = Multiples()
     reward: Literal["default", "cost", "profit", "chain_cost", "chain_profit"] = Field(
@@ -216,12 +221,16 @@ class Network(Config):
     name: Name = "network"
     period: Literal["day", "week"] = "day"
     days: int = Field(90, ge=1, description="periods of an episode")
-    finite: bool = Field(False, description="nothing counts after the last period; else an episode is a part of a long run")
+    finite: bool = Field(
+        False, description="nothing counts after the last period; else an episode is a part of a long run"
+    )
     warmup: int = Field(7, ge=0, description="periods at its start that no figure counts")
     first_weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = "monday"
     quantities: Literal["integer", "real"] = "integer"
     unmet_demand: Literal["lost", "backorder"] = Field("lost", description="what happens to customers' demand not met")
-    unfilled_orders: Literal["keep", "cancel"] = Field("keep", description="what happens to orders between nodes not met")
+    unfilled_orders: Literal["keep", "cancel"] = Field(
+        "keep", description="what happens to orders between nodes not met"
+    )
     shortage: Literal["proportional", "equal_shortfall"] = Field(
         "proportional", description="how a node shares what is too little"
     )
@@ -255,7 +264,9 @@ class Network(Config):
         path = [name]
         while (upstream := self.nodes[path[-1]].upstream) is not None:
             if upstream in path:
-                raise ValueError(f"nodes.{name}.upstream: {' -> '.join([*path, upstream])}: a cycle; a network is a tree")
+                raise ValueError(
+                    f"nodes.{name}.upstream: {' -> '.join([*path, upstream])}: a cycle; a network is a tree"
+                )
             path.append(upstream)
 
     @cached_property

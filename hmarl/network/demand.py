@@ -102,8 +102,10 @@ class Demand(DemandPart):
             raise ValueError(f"a {self.distribution} demand takes {' and '.join(needs)}; {wrong}")
         if self.low is not None and self.high is not None and self.high < self.low:
             raise ValueError(f"high ({self.high}) must not be below low ({self.low})")
-        if self.probabilities is not None and self.values is not None and (
-            len(self.probabilities) != len(self.values) or abs(sum(self.probabilities) - 1) > 1e-6
+        if (
+            self.probabilities is not None
+            and self.values is not None
+            and (len(self.probabilities) != len(self.values) or abs(sum(self.probabilities) - 1) > 1e-6)
         ):
             raise ValueError("values and probabilities must be equally long and the probabilities sum to 1")
         if self.distribution in ("history", "path") and self.autocorrelation:

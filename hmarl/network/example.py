@@ -30,7 +30,5 @@ def example_sales(seed: int = 7) -> str:
         for n, store in enumerate(STORES):
             for s, sku in enumerate(SKUS):
                 stocked = "no" if out[t, n, s] else "yes"
-                lines.append(
-                    f"{FIRST_DATE + np.timedelta64(int(t), 'D')},{store},{sku},{units[t, n, s]},{stocked}"
-                )
+                lines.append(f"{FIRST_DATE + np.timedelta64(int(t), 'D')},{store},{sku},{units[t, n, s]},{stocked}")
     return "\n".join(lines) + "\n"

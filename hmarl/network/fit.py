@@ -277,9 +277,7 @@ def check_match(network: Network, history: SalesHistory) -> None:
         if unknown:
             raise InputError(f"{history.source}: {field} {unknown[0]!r}: {known} are {_listed(expected)}")
         if missing:
-            raise InputError(
-                f"{history.source}: no sales of {field} {missing[0]!r}: {known} are {_listed(expected)}"
-            )
+            raise InputError(f"{history.source}: no sales of {field} {missing[0]!r}: {known} are {_listed(expected)}")
     if network.period != history.period:
         raise InputError(
             f"{history.source}: sales by {history.period}: the network's period is {network.period!r}; set "

@@ -91,14 +91,10 @@ def _source(history: SalesHistory, name: str, role: str, upstream: str | None) -
     ]
     if upstream is None:
         lines[0] += " # no upstream: an unlimited source; its orders are production"
-        lines.append(
-            f"    # order_capacity: {capacity} # EDIT most units produced a {period}, all SKUs; no line: any"
-        )
+        lines.append(f"    # order_capacity: {capacity} # EDIT most units produced a {period}, all SKUs; no line: any")
         lines.append("    unit_cost: 12.50 # EDIT paid for each unit that it orders")
     else:
-        lines.append(
-            f"    # storage_capacity: {20 * capacity} # EDIT most units it holds, all SKUs; no line: any"
-        )
+        lines.append(f"    # storage_capacity: {20 * capacity} # EDIT most units it holds, all SKUs; no line: any")
         lines.append("    unit_cost: 12.50 # EDIT value of a unit")
     lines += [
         f"    holding_cost: {holding} # EDIT a unit left at the end of a {period}",
@@ -109,9 +105,7 @@ def _source(history: SalesHistory, name: str, role: str, upstream: str | None) -
     for s, sku in enumerate(history.skus):
         stock = math.ceil(cover * mean[s])
         lines.append(f"      {_quoted(sku)}:")
-        lines.append(
-            f"        opening_stock: {stock} # EDIT {cover} {period}s of the {mean[s]:.4g} sold a {period}"
-        )
+        lines.append(f"        opening_stock: {stock} # EDIT {cover} {period}s of the {mean[s]:.4g} sold a {period}")
     return [*lines, ""]
 
 

@@ -108,9 +108,7 @@ class SalesHistory:
     def part(self, first: int, last: int) -> SalesHistory:
         """The periods from `first` to before `last`, counted as in a slice."""
         chosen = slice(first, last)
-        return replace(
-            self, dates=self.dates[chosen], units=self.units[chosen], in_stock=self.in_stock[chosen]
-        )
+        return replace(self, dates=self.dates[chosen], units=self.units[chosen], in_stock=self.in_stock[chosen])
 
     def split(self, fraction: float = 0.7) -> tuple[SalesHistory, SalesHistory]:
         """Split in time: the first `fraction` of the periods to learn from, the rest to judge on.

@@ -97,9 +97,7 @@ RULES: dict[str, Rule] = {
         lambda n, p: {"quantity": p.mean_demand * p.review_period[:, None]},
         _simple(ConstantOrder),
     ),
-    "s_Q": Rule(
-        "(s, Q): at or below s order the economic quantity Q", _textbook_s_q, _simple(ReorderQuantity)
-    ),
+    "s_Q": Rule("(s, Q): at or below s order the economic quantity Q", _textbook_s_q, _simple(ReorderQuantity)),
     "s_S": Rule("(s, S): at or below s order up to S, textbook levels", _textbook_s_s, _simple(ReorderUpTo)),
     "base_stock": Rule(
         "order up to a level every day, textbook level",

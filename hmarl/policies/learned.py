@@ -83,9 +83,7 @@ class LearnedPolicy:
         out = self._rules.orders(chain)
         for role, agents in chain.roles.items():
             if role in self.layers:
-                if agents.features != self.features[role] or agents.n_actions != len(
-                    self.layers[role][-1][1]
-                ):
+                if agents.features != self.features[role] or agents.n_actions != len(self.layers[role][-1][1]):
                     raise InputError(
                         f"policy: role {role}: {len(agents.features)} features and {agents.n_actions} actions"
                         f" here, trained on {len(self.features[role])} and {len(self.layers[role][-1][1])}"
@@ -164,9 +162,7 @@ class LearnedPolicy:
         except ValidationError as error:
             raise explain(error, Network, f"{place}: network") from error
         try:
-            made = cls(
-                trained_on, _by_role(data, tensors), _rules(data, trained_on, trained_on), data["name"]
-            )
+            made = cls(trained_on, _by_role(data, tensors), _rules(data, trained_on, trained_on), data["name"])
             return made if network is None else made._moved(network, _rules(data, trained_on, network))
         except InputError as error:
             raise InputError(f"{place}: {error}") from error

@@ -30,9 +30,7 @@ def protection_days(params: Params) -> Array:
     return days[:, None].astype(np.float64)
 
 
-def demand_of_interval(
-    params: Params, days: Array | None = None, variance: Array | None = None
-) -> tuple[Array, Array]:
+def demand_of_interval(params: Params, days: Array | None = None, variance: Array | None = None) -> tuple[Array, Array]:
     """Mean and standard deviation of the demand of the protection interval, ``(N, S)`` units.
 
     Parameters
@@ -115,7 +113,5 @@ def newsvendor_level(params: Params, ratio: Array) -> Array:
             )
             binomial = np.ceil(nbdtrik(ratio, size, p) - 1e-9)
         counts = np.where(over, binomial, poisson)
-        level = np.where(
-            ~measured & (variance >= 0.99 * m) & np.isfinite(counts), counts, np.ceil(level - 1e-9)
-        )
+        level = np.where(~measured & (variance >= 0.99 * m) & np.isfinite(counts), counts, np.ceil(level - 1e-9))
     return np.where(mean > 0, np.maximum(level, 0.0), 0.0)

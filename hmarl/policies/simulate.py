@@ -116,9 +116,7 @@ class _Books:
     def __init__(self, chain: Chain) -> None:
         params, count = chain.simulator.params, chain.replications
         self.places = params.demand.kind != NO_DEMAND
-        self.stores = (
-            chain.roles["store"].nodes if "store" in chain.roles else np.flatnonzero(self.places.any(1))
-        )
+        self.stores = chain.roles["store"].nodes if "store" in chain.roles else np.flatnonzero(self.places.any(1))
         self.sums = {
             name: np.zeros(count)
             for name in (
@@ -168,9 +166,7 @@ class _Books:
         sums, places = self.sums, max(int(self.places.sum()), 1)
         out = {"reward": sum(self.rewards.values(), np.zeros(1)) / days}
         out.update({f"reward_{role}": reward / days for role, reward in self.rewards.items()})
-        out.update(
-            {name: sums[name] / days for name in ("cost", "profit", "holding_cost", "stock", "ordered")}
-        )
+        out.update({name: sums[name] / days for name in ("cost", "profit", "holding_cost", "stock", "ordered")})
         empty = sums["demand"] == 0
         out["service_level"] = sums["service"] / (places * days) if self.places.any() else np.ones(len(empty))
         out["fill_rate"] = np.where(empty, 1.0, sums["met"] / np.where(empty, 1.0, sums["demand"]))

@@ -164,9 +164,7 @@ def _groups(network: Network, mean: Array) -> list[NDArray[np.bool_]]:
 class _Judge:
     """Plays candidates side by side on the same validation paths."""
 
-    def __init__(
-        self, network: Network, space: _Space, objective: Objective, seed: int, paths: int, days: int
-    ) -> None:
+    def __init__(self, network: Network, space: _Space, objective: Objective, seed: int, paths: int, days: int) -> None:
         self.network, self.space, self.objective, self.seed = network, space, objective, seed
         self.paths, self.days = paths, days
         self._chains: dict[int, Chain] = {}
@@ -175,8 +173,7 @@ class _Judge:
         """Mean objective a day of each candidate, more is better."""
         count = len(candidates)
         stacked = {
-            name: np.repeat(np.stack([c[name] for c in candidates]), self.paths, axis=0)
-            for name in candidates[0]
+            name: np.repeat(np.stack([c[name] for c in candidates]), self.paths, axis=0) for name in candidates[0]
         }
         policy = self.space.build(stacked)
         chain = self._chain(count)

@@ -145,13 +145,9 @@ def _actions(network: Network, params: Params) -> list[str]:
             else:
                 continue
             if largest < mean * review * (1 - 1e-9):
-                faults.append(
-                    f"{agent}: the largest action keeps up with {largest:g}, demand is {mean * review:g}"
-                )
+                faults.append(f"{agent}: the largest action keeps up with {largest:g}, demand is {mean * review:g}")
             elif 2 * largest < max(params.minimum_order[n, s], params.case_pack[n, s]):
-                faults.append(
-                    f"{agent}: the largest action, {largest:g}, is no order that minimum and pack allow"
-                )
+                faults.append(f"{agent}: the largest action, {largest:g}, is no order that minimum and pack allow")
     return faults
 
 

@@ -95,13 +95,10 @@ class Comparison:
             "references": self.references,
             "previous": self.previous,
             "units": {name: ALL_METRICS[name].unit(self.period) for name in self._metrics()},
-            "better": {
-                name: ("lower", "neither", "higher")[ALL_METRICS[name].better + 1] for name in self._metrics()
-            },
+            "better": {name: ("lower", "neither", "higher")[ALL_METRICS[name].better + 1] for name in self._metrics()},
             "scenarios": {
                 scenario: {
-                    policy: {metric: result.to_json() for metric, result in row.items()}
-                    for policy, row in rows.items()
+                    policy: {metric: result.to_json() for metric, result in row.items()} for policy, row in rows.items()
                 }
                 for scenario, rows in self.results.items()
             },
@@ -175,9 +172,7 @@ class Comparison:
                 for kind in ("value", "difference", "step")
             }
             for policy, row in rows.items():
-                table.add_row(
-                    escape(policy), *_cells({name: row[name].value for name in shown}, digits["value"])
-                )
+                table.add_row(escape(policy), *_cells({name: row[name].value for name in shown}, digits["value"]))
                 for other, kind in ((self.baseline, "difference"), (self.previous.get(policy), "step")):
                     differences = {name: getattr(row[name], kind) for name in shown}
                     if differences["reward"] is not None:
@@ -190,9 +185,7 @@ class Comparison:
         policy, scenario = self.policies[-1], self.scenarios[0]
         digits, figure = self.decimals(metric, scenario, "difference"), ALL_METRICS[metric]
         lines = []
-        for other, found in (
-            self.result(policy, metric).against.items() if policy not in self.references else ()
-        ):
+        for other, found in self.result(policy, metric).against.items() if policy not in self.references else ():
             mean, low, high = (number(figure, v, digits, signed=True) for v in found[:3])
             lines.append(f"{policy} vs {other}: {figure.label.lower()} {mean}, 95 % interval {low} to {high}")
         return lines
@@ -290,9 +283,7 @@ def compare(
     )
 
 
-def checked_horizon(
-    network: Network, days: int | None, warmup: int | None, replications: int
-) -> tuple[int, int]:
+def checked_horizon(network: Network, days: int | None, warmup: int | None, replications: int) -> tuple[int, int]:
     """Days in all and of warm-up, the network's where left out.
 
     Raises
@@ -307,9 +298,7 @@ def checked_horizon(
     if days < 1:
         raise InputError(f"days: {days}: at least 1")
     if not 0 <= warmup < days:
-        raise InputError(
-            f"warmup: {warmup}: 0 to {days - 1}, below the {days} {network.period}s of an episode"
-        )
+        raise InputError(f"warmup: {warmup}: 0 to {days - 1}, below the {days} {network.period}s of an episode")
     return days, warmup
 
 
@@ -318,12 +307,8 @@ def _results(
 ) -> Iterator[tuple[str, dict[str, Result]]]:
     for name, own in values.items():
 
-        def difference(
-            metric: str, other: str | None, own: Values = own, name: str = name
-        ) -> Estimate | None:
-            return (
-                None if other in (None, name) else paired_difference(own[metric], values[str(other)][metric])
-            )
+        def difference(metric: str, other: str | None, own: Values = own, name: str = name) -> Estimate | None:
+            return None if other in (None, name) else paired_difference(own[metric], values[str(other)][metric])
 
         row = {}
         for metric in ALL_METRICS:
@@ -338,9 +323,7 @@ def _results(
         yield name, row
 
 
-def _cells(
-    row: Mapping[str, Estimate], digits: Mapping[str, int], *, difference: bool = False
-) -> Iterator[str]:
+def _cells(row: Mapping[str, Estimate], digits: Mapping[str, int], *, difference: bool = False) -> Iterator[str]:
     for name, value in row.items():
         metric: Metric = METRICS[name]
         mean = number(metric, value.mean, digits[name], signed=difference)

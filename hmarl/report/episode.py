@@ -73,9 +73,7 @@ def follow(
     )
 
 
-def places(
-    network: Network, course: Course, most: int = 12
-) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+def places(network: Network, course: Course, most: int = 12) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
     """Names and ``(T, places)`` stock, demand and shortage to draw.
 
     A place is a node and SKU; all SKUs of a node where there would be too many; of many nodes the first.

@@ -94,9 +94,7 @@ def render(run: Record, comparison: Comparison, course: Course) -> str:
         steps=_steps(comparison, trained),
         phases=[_phase(name, run.phases[name]) for name in run.phases if run.phases[name]],
         comparison_svg=Markup(svg(comparison_figure(comparison), "Policies compared")),
-        stock_svg=Markup(
-            svg(stock_figure(stock, demand, short, names, network.period, course.first_day), stock_title)
-        ),
+        stock_svg=Markup(svg(stock_figure(stock, demand, short, names, network.period, course.first_day), stock_title)),
         course=course,
         reasons=_reasons(course),
         real_sales=_real_sales(run.folder),
@@ -190,8 +188,7 @@ def _real_sales(folder: Path) -> dict[str, Any] | None:
                 "name": name,
                 "figures": [figure(metric, Estimate.from_json(row[metric])) for metric in _REAL_SALES],
                 "relative": [
-                    relative(row["relative_cost"][b]) if b in row["relative_cost"] else ("", "")
-                    for b in baselines
+                    relative(row["relative_cost"][b]) if b in row["relative_cost"] else ("", "") for b in baselines
                 ],
             }
             for name, row in policies.items()

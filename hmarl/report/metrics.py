@@ -35,27 +35,19 @@ class Metric:
 
 METRICS: dict[str, Metric] = {
     "reward": Metric("Reward", "what the agents are paid, all together", 1, per_period=True),
-    "service_level": Metric(
-        "Service level", "share of a period's demand met, mean over periods", 1, share=True
-    ),
+    "service_level": Metric("Service level", "share of a period's demand met, mean over periods", 1, share=True),
     "fill_rate": Metric("Fill rate", "all demand met over all demand", 1, share=True),
-    "stockout_days": Metric(
-        "Stock-out days", "share of periods on which some demand was not met", -1, share=True
-    ),
+    "stockout_days": Metric("Stock-out days", "share of periods on which some demand was not met", -1, share=True),
     "holding_cost": Metric("Holding cost", "cost of the stock kept", -1, per_period=True, money=True),
     "bullwhip": Metric("Bullwhip", "variance of orders over variance of demand", -1),
-    "profit": Metric(
-        "Profit", "revenue less purchases, holding, orders and shortage", 1, per_period=True, money=True
-    ),
+    "profit": Metric("Profit", "revenue less purchases, holding, orders and shortage", 1, per_period=True, money=True),
 }
 """What every comparison shows, in this order."""
 
 OTHER_METRICS: dict[str, Metric] = {
     "cost": Metric("Cost", "holding, orders and shortage", -1, per_period=True, money=True),
     "reward_store": Metric("Reward, stores", "what the stores' agents are paid", 1, per_period=True),
-    "reward_warehouse": Metric(
-        "Reward, warehouse", "what the warehouse's agents are paid", 1, per_period=True
-    ),
+    "reward_warehouse": Metric("Reward, warehouse", "what the warehouse's agents are paid", 1, per_period=True),
     "reward_supplier": Metric("Reward, supplier", "what the supplier's agents are paid", 1, per_period=True),
     "stock": Metric("Stock", "units at the stores at a period's end", 0, units=True),
     "ordered": Metric("Ordered", "units ordered, all nodes", 0, per_period=True, units=True),

@@ -124,12 +124,8 @@ def _point(axis: Axes, y: int, e: Estimate, span: tuple[float, float], colour: s
         return
     if low <= e.mean <= high:
         if not math.isnan(e.low):
-            axis.plot(
-                [max(low, e.low), min(high, e.high)], [y, y], color=colour, linewidth=2, solid_capstyle="butt"
-            )
-        axis.plot(
-            [e.mean], [y], "o", color=colour, markersize=5.5, markeredgecolor=PAPER, markeredgewidth=0.8
-        )
+            axis.plot([max(low, e.low), min(high, e.high)], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
+        axis.plot([e.mean], [y], "o", color=colour, markersize=5.5, markeredgecolor=PAPER, markeredgewidth=0.8)
         return
     left = e.mean < low
     axis.annotate(
@@ -231,9 +227,7 @@ def _finite(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _curves(
-    axis: Axes, rows: Sequence[Mapping[str, Any]], factor: float, series: tuple[tuple[str, str], ...]
-) -> None:
+def _curves(axis: Axes, rows: Sequence[Mapping[str, Any]], factor: float, series: tuple[tuple[str, str], ...]) -> None:
     for (label, key), colour in zip(series, (MUTED, ACCENT) if len(series) > 1 else (ACCENT,), strict=True):
         x, y = _column(rows, key)
         if not x:
@@ -303,9 +297,7 @@ def stock_figure(
             axis.set_axis_off()
         for place, (axis, name) in enumerate(zip(axes.flat, names, strict=False)):
             axis.fill_between(days, stock[:, place], step="mid", color=ACCENT, alpha=0.22, linewidth=0)
-            axis.step(
-                days, stock[:, place], where="mid", color=ACCENT, linewidth=1.3, label="stock at the end"
-            )
+            axis.step(days, stock[:, place], where="mid", color=ACCENT, linewidth=1.3, label="stock at the end")
             axis.plot(days, demand[:, place], color=SECOND, linewidth=1.1, label="asked for")
             short = unmet[:, place] > 1e-9
             (marks,) = axis.plot(

@@ -111,9 +111,7 @@ class RealSales:
         table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
         table.add_column("policy", no_wrap=True)
         for name in SHOWN:
-            table.add_column(
-                ALL_METRICS[name].label + (" %" if ALL_METRICS[name].share else ""), justify="right"
-            )
+            table.add_column(ALL_METRICS[name].label + (" %" if ALL_METRICS[name].share else ""), justify="right")
         table.add_column("Cost %", justify="right")
         digits = {n: decimals(ALL_METRICS[n], [row.metrics[n] for row in self.rows]) for n in SHOWN}
         for row in self.rows:
@@ -204,9 +202,7 @@ def judge_run(folder: str | Path, *, progress: Callable[[int, int], None] | None
     settings = run.config["settings"]
     if not settings.get("sales"):
         return None
-    history = read_sales(
-        settings["sales"], settings.get("sales_columns"), settings.get("fill_gaps") or "refuse"
-    )
+    history = read_sales(settings["sales"], settings.get("sales_columns"), settings.get("fill_gaps") or "refuse")
     folders = sorted(Path(folder).glob("phase*/policy"))
     phases = {path.parent.name: functools.partial(LearnedPolicy.load, path) for path in folders}
     found = judge(run.network, history, phases, seed=int(settings.get("seed") or 0), progress=progress)
@@ -235,10 +231,7 @@ def _replications(network: Network) -> int:
     """1 where nothing but demand could be random: the path is what it is."""
     nodes = network.nodes.values()
     certain = all(
-        isinstance(node.lead_time, int)
-        and node.reliability == 1
-        and not node.order_loss
-        and not node.shipment_loss
+        isinstance(node.lead_time, int) and node.reliability == 1 and not node.order_loss and not node.shipment_loss
         for node in nodes
     )
     return 1 if certain else REPLICATIONS
@@ -256,9 +249,7 @@ def play(network: Network, policy: Policy, seed: int = 0) -> dict[str, Array]:
     """
     endless = network.model_copy(update={"days": network.days + _ENDLESS})
     chain = Chain(endless, _replications(network), seed)
-    sells = np.array(
-        [[network.item(n, s).demand is not None for s in network.skus] for n in network.node_names]
-    )
+    sells = np.array([[network.item(n, s).demand is not None for s in network.skus] for n in network.node_names])
     kept: dict[str, list[Array]] = {}
     for day in range(network.days):
         outcome = chain.step(policy.orders(chain))
@@ -308,9 +299,7 @@ def _row(name: str, own: Mapping[str, Array], others: Mapping[str, Mapping[str, 
             other: {metric: paired_difference(own[metric], theirs[metric]) for metric in own}
             for other, theirs in others.items()
         },
-        relative_cost={
-            other: relative_difference(own["cost"], theirs["cost"]) for other, theirs in others.items()
-        },
+        relative_cost={other: relative_difference(own["cost"], theirs["cost"]) for other, theirs in others.items()},
     )
 
 
@@ -341,9 +330,7 @@ def _cell(name: str, value: Estimate, digits: int, better: int | None = None) ->
     metric = ALL_METRICS[name]
     mean = number(metric, value.mean, digits, signed=better is not None)
     half = number(metric, value.high - value.mean, digits)
-    return (
-        f"{mean} [dim]±{half}[/]" if better is None else _coloured(f"{mean} ±{half}", value.verdict * better)
-    )
+    return f"{mean} [dim]±{half}[/]" if better is None else _coloured(f"{mean} ±{half}", value.verdict * better)
 
 
 def _coloured(text: str, verdict: int) -> str:

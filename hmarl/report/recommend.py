@@ -162,20 +162,14 @@ def _reason(
     after = r.position + r.order
     if r.order == 0:
         gap = r.target - r.position
-        rest = (
-            "the position is above the target"
-            if gap <= 0
-            else f"the policy waits, {_units(gap)} below the target"
-        )
+        rest = "the position is above the target" if gap <= 0 else f"the policy waits, {_units(gap)} below the target"
         parts.append(f"Order nothing: {rest}.")
     else:
         where = "above" if after >= r.target else "below"
         rest = _units(abs(after - r.target))
         parts.append(f"Order {_units(r.order)}: position {_units(after)}, {rest} {where} the target.")
     if abs(asked - r.order) > 0.5:
-        parts.append(
-            f"(The policy asked for {_units(asked)}; capacity, case pack or minimum order made it this.)"
-        )
+        parts.append(f"(The policy asked for {_units(asked)}; capacity, case pack or minimum order made it this.)")
     return " ".join(parts)
 
 

@@ -57,11 +57,7 @@ def load_run(folder: str | Path) -> Record:
         network = Network.model_validate(config["network"])
     except ValidationError as error:
         raise explain(error, Network, f"{path}: network") from error
-    phases = {
-        phase.name: _rows(phase / "metrics.jsonl")
-        for phase in sorted(folder.glob("phase*"))
-        if phase.is_dir()
-    }
+    phases = {phase.name: _rows(phase / "metrics.jsonl") for phase in sorted(folder.glob("phase*")) if phase.is_dir()}
     return Record(folder, config, network, phases)
 
 

@@ -49,9 +49,7 @@ def describe(network: Network) -> list[str]:
         kept = "are still owed" if network.unfilled_orders == "keep" else "are cancelled"
         sentences.append(f"Orders between places that cannot be filled {kept}.")
     length = f"An episode is {counted(network.days, period)}"
-    left = (
-        f"the first {network.warmup} are a warm-up, figures count the other {network.days - network.warmup}"
-    )
+    left = f"the first {network.warmup} are a warm-up, figures count the other {network.days - network.warmup}"
     sentences.append(f"{length}; {left}." if network.warmup else f"{length}.")
     return sentences
 
@@ -69,9 +67,7 @@ def _who(network: Network, role: str, names: Sequence[str]) -> str:
     for upstream in dict.fromkeys(network.nodes[name].upstream for name in names):
         nodes = [network.nodes[name] for name in names if network.nodes[name].upstream == upstream]
         if upstream is None and role == "supplier":
-            parts.append(
-                f"{'produces' if one else 'produce'} {_wait(network, nodes)}{_limit(network, nodes)}"
-            )
+            parts.append(f"{'produces' if one else 'produce'} {_wait(network, nodes)}{_limit(network, nodes)}")
             continue
         source = upstream or "an unlimited source"
         verb = ("is" if one else "are") if not parts or "suppl" not in parts[-1] else ""

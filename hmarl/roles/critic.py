@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import numpy as np
 
 from hmarl.network.config import ROLES, Network
@@ -42,10 +44,10 @@ def critic_view(network: Network, observations: dict[str, np.ndarray]) -> dict[s
     return views
 
 
-def _others(role: str, present: object) -> list[str]:
+def _others(role: str, present: Container[str]) -> list[str]:
     """Roles whose pooled observation is appended for `role`, in order: the roles above it, and the stores."""
-    above = [r for r in ROLES[ROLES.index(role) + 1 :] if r in present]  # type: ignore[operator, arg-type]
-    return above + (["store"] if "store" in present else [])  # type: ignore[operator]
+    above = [r for r in ROLES[ROLES.index(role) + 1 :] if r in present]
+    return above + (["store"] if "store" in present else [])
 
 
 def pooling_weights(network: Network, role: str, other: str) -> np.ndarray:

@@ -41,7 +41,14 @@ def feature_names(network: Network, role: str) -> tuple[str, ...]:
     names = FEATURES[role]
     if network.role_settings(role).observation == "pipeline":
         names += tuple(f"arrives_in_{k + 1}_days" for k in range(pipeline_days(network, role)))
-        names += ("owed_by_source", "own_forecast", "own_uncertainty", "echelon_position", "season_today", "season_ahead")
+        names += (
+            "owed_by_source",
+            "own_forecast",
+            "own_uncertainty",
+            "echelon_position",
+            "season_today",
+            "season_ahead",
+        )
         names += ("holding_cost", "shortage_cost", "order_cost", "days_left")
         names += tuple(f"weekday_{k}" for k in range(7)) if network.period == "day" else ()
     return names

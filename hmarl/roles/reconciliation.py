@@ -85,12 +85,8 @@ class Thresholds(BaseModel):
 
     shortage: float = Field(0, ge=0, le=1, description="share of the day's demand that may be short, 0 to 1")
     excess_days: float = Field(1, ge=0, description="excess stock that may be left, days of forecast demand")
-    cause_share: float = Field(
-        0.5, gt=0, le=1, description="share of the units that a cause must explain, 0 to 1"
-    )
-    spike_sigma: float = Field(
-        2, ge=0, description="a spike is so far above the forecast, standard deviations"
-    )
+    cause_share: float = Field(0.5, gt=0, le=1, description="share of the units that a cause must explain, 0 to 1")
+    spike_sigma: float = Field(2, ge=0, description="a spike is so far above the forecast, standard deviations")
     drop_sigma: float = Field(2, ge=0, description="a drop is so far below the forecast, standard deviations")
 
 
@@ -133,9 +129,7 @@ class Outcome:
     left: Array  # stock at the day's end, units
     demand_since: Array  # demand from the order's day to this one, both included, units
     late: Array  # units shipped to the node, due by nominal lead times and not here
-    not_filled: (
-        Array  # units ordered that would be here had the source filled them on the day it heard of them
-    )
+    not_filled: Array  # units ordered that would be here had the source filled them on the day it heard of them
     holding_cost: Array  # money
     stockout_cost: Array  # money
     ordering_cost: Array  # money
@@ -371,9 +365,7 @@ def _sum_below(parent: NDArray[np.int64], values: Array) -> Array:
 
 def stack(days: list[Reconciliation]) -> Reconciliation:
     """The days one after another: every array gets a leading axis of days."""
-    return Reconciliation(
-        **{f.name: np.stack([getattr(day, f.name) for day in days]) for f in fields(Reconciliation)}
-    )
+    return Reconciliation(**{f.name: np.stack([getattr(day, f.name) for day in days]) for f in fields(Reconciliation)})
 
 
 def reasons_table(

@@ -244,7 +244,9 @@ def _demand_params(network: Network, demands: list[list[Demand | None]]) -> Dema
     ]
     multiplier, addition = np.array([m for m, _ in levels]), np.array([a for _, a in levels])
     means = [d.mean if d.distribution == "poisson" else 0.0 for _, d in profiles.values()] or [0.0]
-    pmf, cdf = poisson_mode_table(multiplier * np.array(means, float)[:, None] + addition * (np.array(means) > 0)[:, None])
+    pmf, cdf = poisson_mode_table(
+        multiplier * np.array(means, float)[:, None] + addition * (np.array(means) > 0)[:, None]
+    )
     return DemandParams(
         kind, first, second, values, cumulative, length, profile, multiplier, addition, pmf, cdf,
         calendar, spike, autocorrelation, network.period == "day",

@@ -118,7 +118,7 @@ class Simulator:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Replications, nodes, SKUs."""
-        return self.state.on_hand.shape  # type: ignore[return-value]
+        return self.state.on_hand.shape
 
     def reset(self, rows: np.ndarray | None = None, first_day: int | np.ndarray = 0) -> State:
         """Begin again with the opening stock.

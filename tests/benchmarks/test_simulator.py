@@ -17,16 +17,12 @@ def test_the_plain_loop_plays_the_same_days() -> None:
 
 def test_the_check_notices_one_unit(monkeypatch: pytest.MonkeyPatch) -> None:
     ship = PlainLoop._ship
-    monkeypatch.setattr(
-        PlainLoop, "_ship", lambda self, name, quantity: ship(self, name, max(0.0, quantity - 1))
-    )
+    monkeypatch.setattr(PlainLoop, "_ship", lambda self, name, quantity: ship(self, name, max(0.0, quantity - 1)))
     with pytest.raises(AssertionError, match="day"):
         simulator.check_plain_loop(10)
 
 
-def test_a_row_for_every_contender(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_row_for_every_contender(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(simulator, "REPLICATIONS", (1, 3))
     monkeypatch.setattr(simulator, "or_gym_turn", lambda: None)
     result = simulator.measure(seconds=0.01, rounds=2)

@@ -54,9 +54,7 @@ def test_the_same_seed_the_same_episode() -> None:
     one, other = parallel_env("tight_supply"), parallel_env("tight_supply")
     np.testing.assert_equal(play(one, 7, 30), play(other, 7, 30))
     np.testing.assert_equal(play(one, None, 30), play(other, None, 30))
-    assert not np.array_equal(
-        play(one, 7, 30)[-1][0]["store_1/coffee"], play(other, 8, 30)[-1][0]["store_1/coffee"]
-    )
+    assert not np.array_equal(play(one, 7, 30)[-1][0]["store_1/coffee"], play(other, 8, 30)[-1][0]["store_1/coffee"])
 
 
 def test_the_next_episode_has_other_draws() -> None:
@@ -99,9 +97,7 @@ def test_the_others_follow_the_rule() -> None:
         upstream += orders.sum() - orders[:, stores].sum()
         orders[:, stores] = chain.orders("store", np.full((1, 2), 2)).reshape(1, 2, 1)
         chain.step(orders)
-        np.testing.assert_array_equal(
-            [observations[agent] for agent in env.possible_agents], chain.observe("store")[0]
-        )
+        np.testing.assert_array_equal([observations[agent] for agent in env.possible_agents], chain.observe("store")[0])
     assert upstream > 0
 
 

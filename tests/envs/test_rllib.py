@@ -21,9 +21,7 @@ from hmarl.network.presets import load_network
 from hmarl.roles import ROLES
 
 
-@pytest.mark.parametrize(
-    "config", [{}, {"roles": ["warehouse"]}, {"network": "three_store", "critic_view": False}]
-)
+@pytest.mark.parametrize("config", [{}, {"roles": ["warehouse"]}, {"network": "three_store", "critic_view": False}])
 def test_rllibs_own_check(config: dict[str, Any]) -> None:
     check_multiagent_environments(MultiAgentSupplyChain(config))
 
@@ -98,13 +96,9 @@ def ppo(env_config: dict[str, Any]) -> PPOConfig:
 def test_stock_ppo_trains(ray_session: Any, model: str) -> None:
     config = ppo({"network": "two_store", "critic_view": model != "local only"})
     if model == "actor and critic":
-        config.rl_module(
-            rl_module_spec=MultiRLModuleSpec(rl_module_specs={role: actor_critic() for role in ROLES})
-        )
+        config.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs={role: actor_critic() for role in ROLES}))
     if model == "flattened":
-        config.env_runners(
-            env_to_module_connector=lambda *args, **kwargs: FlattenObservations(multi_agent=True)
-        )
+        config.env_runners(env_to_module_connector=lambda *args, **kwargs: FlattenObservations(multi_agent=True))
     algorithm = config.build_algo()
     before = {role: algorithm.get_module(role).state_dict() for role in ROLES}
     before = {role: {k: v.clone() for k, v in state.items()} for role, state in before.items()}

@@ -199,9 +199,7 @@ def test_stable_baselines_trains_the_stores() -> None:
 
     torch.set_num_threads(1)
     env = Adapter(RoleVectorEnv("two_store", "store", replications=32, stagger=True))
-    model = sb3.PPO(
-        "MlpPolicy", env, n_steps=64, batch_size=512, n_epochs=5, learning_rate=1e-3, seed=1, device="cpu"
-    )
+    model = sb3.PPO("MlpPolicy", env, n_steps=64, batch_size=512, n_epochs=5, learning_rate=1e-3, seed=1, device="cpu")
     assert mean_reward(model) == pytest.approx(7.35, abs=0.5)  # nearly uniform over the four actions
     model.learn(40_000)
     assert mean_reward(model) > 9

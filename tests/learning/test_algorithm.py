@@ -37,9 +37,7 @@ SMALL = PPOSettings(replications=16, days=64, minibatch=512)
 
 
 def config(steps=100_000, ppo=SMALL, **parameters):
-    return ppo_config(
-        load_network("two_store"), ppo, learns=["store"], others=OTHERS, steps=steps, **parameters
-    )
+    return ppo_config(load_network("two_store"), ppo, learns=["store"], others=OTHERS, steps=steps, **parameters)
 
 
 def same(ours, theirs) -> bool:
@@ -60,9 +58,7 @@ def test_a_checkpoint_goes_on_with_optimiser_and_counters(tmp_path):
     algorithm.save_to_path(str(tmp_path / "checkpoint"))
     again = Algorithm.from_checkpoint(str(tmp_path / "checkpoint"))
     before, after = (a.learner_group._learner for a in (algorithm, again))
-    assert same(
-        actor_weights(trained_module(algorithm, "store")), actor_weights(trained_module(again, "store"))
-    )
+    assert same(actor_weights(trained_module(algorithm, "store")), actor_weights(trained_module(again, "store")))
     (ours,), (theirs,) = (
         [learner.get_optimizer("store", name) for name in learner._module_optimizers["store"]]
         for learner in (before, after)

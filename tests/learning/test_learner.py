@@ -34,9 +34,7 @@ def build(learns, *, network=None, ppo=SMALL, seed=0, steps=10_000, others=None)
 
 
 def weights_of(algorithm, role):
-    return {
-        name: value.numpy().copy() for name, value in trained_module(algorithm, role).state_dict().items()
-    }
+    return {name: value.numpy().copy() for name, value in trained_module(algorithm, role).state_dict().items()}
 
 
 def test_the_same_seed_twice_gives_identical_weights():
@@ -46,9 +44,7 @@ def test_the_same_seed_twice_gives_identical_weights():
             algorithm.train()
     ours = weights_of(first, "store")
     assert all(np.array_equal(value, ours[name]) for name, value in weights_of(second, "store").items())
-    assert not np.array_equal(
-        weights_of(other, "store")["actor.layers.0.weight"], ours["actor.layers.0.weight"]
-    )
+    assert not np.array_equal(weights_of(other, "store")["actor.layers.0.weight"], ours["actor.layers.0.weight"])
 
 
 def test_every_weight_that_learns_moves_and_nothing_else_does():
@@ -73,17 +69,13 @@ def test_every_weight_that_learns_moves_and_nothing_else_does():
 
 def test_modules_that_are_not_to_train_change_by_exactly_0():
     network = load_network("two_store", days=20)
-    config = ppo_config(
-        network, SMALL, learns=["store", "warehouse"], others={"supplier": Constant()}, steps=1000
-    )
+    config = ppo_config(network, SMALL, learns=["store", "warehouse"], others={"supplier": Constant()}, steps=1000)
     algorithm = config.multi_agent(policies_to_train=["warehouse"]).build_algo()
     store, warehouse = weights_of(algorithm, "store"), weights_of(algorithm, "warehouse")
     algorithm.train()
     assert all(np.abs(v - store[n]).max() == 0 for n, v in weights_of(algorithm, "store").items())
     assert (
-        np.abs(
-            weights_of(algorithm, "warehouse")["actor.layers.0.weight"] - warehouse["actor.layers.0.weight"]
-        ).max()
+        np.abs(weights_of(algorithm, "warehouse")["actor.layers.0.weight"] - warehouse["actor.layers.0.weight"]).max()
         > 0
     )
 
@@ -102,11 +94,7 @@ def test_the_warehouse_gets_the_same_epochs_as_ten_stores():
     assert steps == {"store": 90, "warehouse": 9}
     assert results["warehouse"]["num_module_steps_trained"] == 3 * 192
     assert results["store"]["num_module_steps_trained"] == 3 * 1920
-    assert (
-        results["warehouse"]["num_epochs_trained_lifetime"]
-        == results["store"]["num_epochs_trained_lifetime"]
-        == 3
-    )
+    assert results["warehouse"]["num_epochs_trained_lifetime"] == results["store"]["num_epochs_trained_lifetime"] == 3
 
 
 def test_every_agent_step_comes_once_an_epoch_in_a_new_order():
@@ -141,9 +129,7 @@ def test_learning_rate_and_entropy_are_annealed_over_the_steps():
     figures = [algorithm.train()["learners"]["store"] for _ in range(5)]
     rates = [float(f["default_optimizer_learning_rate"]) for f in figures]
     assert rates == pytest.approx([7.5e-4, 5e-4, 2.5e-4, 0, 0])
-    assert [float(f["curr_entropy_coeff"]) for f in figures] == pytest.approx(
-        [0.008, 0.006, 0.004, 0.002, 0.002]
-    )
+    assert [float(f["curr_entropy_coeff"]) for f in figures] == pytest.approx([0.008, 0.006, 0.004, 0.002, 0.002])
 
 
 class Values:

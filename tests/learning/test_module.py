@@ -20,9 +20,7 @@ from hmarl.network import load_network
 from hmarl.roles import Chain, critic_view
 
 
-def make_module(
-    spaces: tuple[gym.Space, gym.Space], seed: int = 0, inference_only: bool = False
-) -> ActorCritic:
+def make_module(spaces: tuple[gym.Space, gym.Space], seed: int = 0, inference_only: bool = False) -> ActorCritic:
     return ActorCritic(
         observation_space=spaces[0],
         action_space=spaces[1],
@@ -139,7 +137,5 @@ def test_actions_are_sampled_with_their_probabilities():
     actions = sample_actions(logits, torch.Generator().manual_seed(0))
     shares = torch.bincount(actions, minlength=3) / len(actions)
     assert shares.tolist() == pytest.approx([0.1, 0.2, 0.7], abs=4 * 0.5 / 20_000**0.5)
-    assert log_probs_of(logits, actions)[:5].exp().tolist() == pytest.approx(
-        [[0.1, 0.2, 0.7][a] for a in actions[:5]]
-    )
+    assert log_probs_of(logits, actions)[:5].exp().tolist() == pytest.approx([[0.1, 0.2, 0.7][a] for a in actions[:5]])
     assert set(greedy_actions(logits).tolist()) == {2}

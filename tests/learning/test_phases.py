@@ -62,9 +62,9 @@ def test_only_the_phases_asked_for() -> None:
 
 
 def test_a_phase_that_cannot_be_is_refused() -> None:
-    with pytest.raises(InputError, match="'phase5': one of phase1_stores"):
+    with pytest.raises(InputError, match=r"'phase5': one of phase1_stores"):
         plan(load_network("two_store"), ["phase5"])
-    with pytest.raises(InputError, match="phase2_warehouse.*no warehouse"):
+    with pytest.raises(InputError, match=r"phase2_warehouse.*no warehouse"):
         plan(load_network("corner_shop"), ["phase2_warehouse"])
 
 
@@ -125,9 +125,7 @@ def joint(run: Run, folder: Path, **changes: Any) -> PhaseTraining:
     return PhaseTraining(**{**fields, **changes})
 
 
-def test_the_joint_phase_begins_with_the_actors_and_critics_of_each_role(
-    trained: Run, tmp_path: Path
-) -> None:
+def test_the_joint_phase_begins_with_the_actors_and_critics_of_each_role(trained: Run, tmp_path: Path) -> None:
     training = joint(trained, tmp_path)
     algorithm = training._build()
     for role in ("store", "warehouse", "supplier"):

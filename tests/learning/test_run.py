@@ -130,14 +130,12 @@ def test_changed_settings_are_refused_with_the_differences(trained: Run, small: 
     assert differences({"seed": 0}, {"seed": 0, "wandb": True, "runs": "elsewhere", "phases": ["a"]}) == []
 
 
-def test_a_network_file_that_changed_is_refused(
-    ray_session: None, small: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_network_file_that_changed_is_refused(ray_session: None, small: dict[str, Any], tmp_path: Path) -> None:
     network = load_network("two_store", days=24, warmup=4)
     given = {**small, "set": {}, "phases": ["phase1_stores"], "steps": 128}
     hmarl.train(network, **given)
     changed = network.model_copy(update={"days": 25})
-    with pytest.raises(InputError, match="network.days 24, now 25"):
+    with pytest.raises(InputError, match=r"network\.days 24, now 25"):
         hmarl.train(changed, **given)
 
 
@@ -210,7 +208,7 @@ def test_a_policy_of_another_network_is_refused(trained: Run) -> None:
 
 
 def test_training_through_three_stages(ray_session: None, small: dict[str, Any], tmp_path: Path) -> None:
-    """Lead times of 1, 3 and 5 days, the first two for two and three updates of eight, beside none; the network's is 5."""
+    """Lead times of 1, 3 and 5 days, the first two for two and three updates of eight, beside none."""
     stages = [
         {"name": "near", "overrides": {"store.lead_time": 1}, "steps": 256},
         {"name": "farther", "overrides": {"store.lead_time": 3}, "steps": 384},

@@ -53,9 +53,7 @@ def test_a_scenario_is_laid_over_the_stages_own_days() -> None:
         ({}, 10**9, 10**9, False),
     ],
 )
-def test_a_stage_ends_by_steps_or_by_score(
-    stage: dict, steps: int, score: float | None, passed: bool
-) -> None:
+def test_a_stage_ends_by_steps_or_by_score(stage: dict, steps: int, score: float | None, passed: bool) -> None:
     assert Stage(name="s", **stage).passed(steps, score) is passed
 
 

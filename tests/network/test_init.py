@@ -37,9 +37,7 @@ def test_the_example_history_reads_and_is_the_same_every_time(example):
     )
     assert history.stock_known
     np.testing.assert_allclose(history.mean, MEAN, rtol=0.1)
-    np.testing.assert_allclose(
-        history.demand[:196, 0, 0].reshape(28, 7).mean(0) / MEAN[0, 0], WEEKDAY, atol=0.15
-    )
+    np.testing.assert_allclose(history.demand[:196, 0, 0].reshape(28, 7).mean(0) / MEAN[0, 0], WEEKDAY, atol=0.15)
 
 
 def test_init_makes_a_network_that_loads_simulates_and_takes_the_sales(example, tmp_path):
@@ -79,9 +77,7 @@ def test_names_that_yaml_would_take_for_something_else(tmp_path):
 
 
 def test_weekly_history_without_weekdays(tmp_path):
-    rows = [
-        f"2024-{m:02d}-{d:02d},shop,tea,{d}" for m, d in [(1, 1), (1, 8), (1, 15), (1, 22), (1, 29), (2, 5)]
-    ]
+    rows = [f"2024-{m:02d}-{d:02d},shop,tea,{d}" for m, d in [(1, 1), (1, 8), (1, 15), (1, 22), (1, 29), (2, 5)]]
     path = tmp_path / "x.csv"
     path.write_text("\n".join(["date,store,sku,units", *rows]))
     raw = yaml.safe_load(network_yaml(read_sales(path)))
@@ -90,11 +86,7 @@ def test_weekly_history_without_weekdays(tmp_path):
 
 
 def test_a_sku_that_one_store_does_not_sell(tmp_path):
-    rows = [
-        f"2024-01-0{d},{store},{sku},{d}"
-        for d in (1, 2, 3)
-        for store, sku in [("a", "x"), ("b", "x"), ("b", "y")]
-    ]
+    rows = [f"2024-01-0{d},{store},{sku},{d}" for d in (1, 2, 3) for store, sku in [("a", "x"), ("b", "x"), ("b", "y")]]
     path = tmp_path / "x.csv"
     path.write_text("\n".join(["date,store,sku,units", *rows]))
     (tmp_path / "n.yaml").write_text(network_yaml(read_sales(path)))

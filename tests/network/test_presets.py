@@ -133,17 +133,13 @@ def test_lost_sales_takes_its_arguments() -> None:
     assert network.unmet_demand == "lost"
     assert network.role_of("store") == "store"
     assert network.role_settings("store").reward == "cost"
-    backorders = load_network(
-        "lost_sales", demand="normal", mean=5, std=1.6, unmet_demand="backorder", lead_time=0
-    )
+    backorders = load_network("lost_sales", demand="normal", mean=5, std=1.6, unmet_demand="backorder", lead_time=0)
     assert (backorders.unmet_demand, backorders.quantities) == ("backorder", "real")
     assert backorders.nodes["store"].lead_time == 0
 
 
 def test_serial_counts_stages_from_the_store() -> None:
-    network = load_network(
-        "serial", lead_times=[0, 1, 2], holding_costs=[7, 4, 2], penalty=37.12, mean=5, std=1
-    )
+    network = load_network("serial", lead_times=[0, 1, 2], holding_costs=[7, 4, 2], penalty=37.12, mean=5, std=1)
     assert network.node_names == ["supplier", "warehouse", "store"]
     assert [node.upstream for node in network.nodes.values()] == [None, "supplier", "warehouse"]
     assert [node.lead_time for node in network.nodes.values()] == [2, 1, 0]

@@ -22,15 +22,11 @@ def shop(**demand: object) -> Network:
 
 @pytest.mark.parametrize("scenario", sorted(SCENARIOS))
 @pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_every_scenario_makes_a_valid_network_and_leaves_the_old_one_as_it_was(
-    preset: str, scenario: str
-) -> None:
+def test_every_scenario_makes_a_valid_network_and_leaves_the_old_one_as_it_was(preset: str, scenario: str) -> None:
     network = load_network(preset)
     before = network.model_dump()
     if network.period == "week" and scenario == "high_demand_weekend":
-        with pytest.raises(
-            InputError, match=r"scenario: 'high_demand_weekend': for a network of period 'day'"
-        ):
+        with pytest.raises(InputError, match=r"scenario: 'high_demand_weekend': for a network of period 'day'"):
             apply_scenario(network, scenario)
         return
     changed = apply_scenario(network, scenario)
@@ -49,9 +45,9 @@ def test_weekends_multiply_what_was_there() -> None:
         shop(distribution="poisson", mean=5, weekday=[1, 1, 1, 1, 1, 2, 0.5]), "high_demand_weekend"
     )
     assert demands(network)[0].weekday == [1, 1, 1, 1, 1, 3, 0.75]
-    assert [
-        d.weekday for d in demands(apply_scenario(load_network("three_store"), "high_demand_weekend"))
-    ] == [[1, 1, 1, 1, 1, 1.5, 1.5]] * 9
+    assert [d.weekday for d in demands(apply_scenario(load_network("three_store"), "high_demand_weekend"))] == [
+        [1, 1, 1, 1, 1, 1.5, 1.5]
+    ] * 9
 
 
 def test_seasonal_is_a_month_or_a_year() -> None:

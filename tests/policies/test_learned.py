@@ -29,10 +29,7 @@ def random_actor(features: int, actions: int, seed: int = 0, hidden: int = 8) ->
 
 def actors(network: Network, *roles: str) -> dict[str, Weights]:
     agents = Chain(network).roles
-    return {
-        role: random_actor(len(agents[role].features), agents[role].n_actions, i)
-        for i, role in enumerate(roles)
-    }
+    return {role: random_actor(len(agents[role].features), agents[role].n_actions, i) for i, role in enumerate(roles)}
 
 
 @pytest.fixture
@@ -114,9 +111,7 @@ def test_loading_imports_neither_torch_nor_ray(policy: LearnedPolicy, tmp_path: 
         "import sys; from hmarl.policies import LearnedPolicy; LearnedPolicy.load(sys.argv[1]);"
         "print([name for name in ('torch', 'ray', 'pickle5') if name in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
@@ -128,9 +123,7 @@ def test_a_policy_moves_to_other_numbers_of_stores(policy: LearnedPolicy, tmp_pa
     orders = moved.orders(chain)
     assert orders.shape == (2, 5, 3)
     actions = policy.actions("store", chain.observe("store"))
-    assert np.array_equal(
-        orders[:, chain.roles["store"].nodes].reshape(2, -1), chain.orders("store", actions)
-    )
+    assert np.array_equal(orders[:, chain.roles["store"].nodes].reshape(2, -1), chain.orders("store", actions))
     # the supplier's level keeps its days of demand: 110 a day there, 269 in three SKUs here
     old = policy.others["supplier"].level[0, 0] / 110  # type: ignore[attr-defined]
     assert moved.others["supplier"].level[0] == pytest.approx(old * chain.mean_demand[0])  # type: ignore[attr-defined]
@@ -161,9 +154,7 @@ def test_another_networks_policy_is_refused(policy: LearnedPolicy, tmp_path: Pat
             LearnedPolicy.load(tmp_path, network)
         assert message in str(error.value)
         assert "\n" not in str(error.value)
-    with pytest.raises(
-        InputError, match=f"role store: {seen} features and 101 actions here, trained on 7 and 4"
-    ):
+    with pytest.raises(InputError, match=f"role store: {seen} features and 101 actions here, trained on 7 and 4"):
         policy.orders(Chain(load_network("corner_shop")))
 
 

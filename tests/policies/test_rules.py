@@ -129,9 +129,7 @@ def test_newsvendor_reproduces_the_exact_backorder_levels() -> None:
 def test_newsvendor_counts_the_lost_margin_and_sums_of_geometric_demand() -> None:
     # 3 days of geometric demand of mean 5: negative binomial of size 3, p = 1/6
     # underage 4 + (10 - 8), overage 1: quantile 6/7 = 0.857; P(X <= 24) = 0.8512, P(X <= 25) = 0.8682
-    network = load_network(
-        "lost_sales", demand="geometric", mean=5, lead_time=2, penalty=4, price=10, unit_cost=8
-    )
+    network = load_network("lost_sales", demand="geometric", mean=5, lead_time=2, penalty=4, price=10, unit_cost=8)
     assert make_policy("newsvendor", network).level.item() == 25  # type: ignore[attr-defined]
 
 
@@ -218,9 +216,7 @@ def test_forecast_safety_stock_grows_with_the_errors() -> None:
     # on the first morning: f = 5, u = 2, P = 3
     assert forecast_levels(shop(), 1, safety_factor=2)[0] == pytest.approx(15 + 2 * 2 * 3**0.5)
     varying = shop(node={"lead_time": {"low": 1, "high": 3}})  # variance 2/3
-    assert forecast_levels(varying, 1, safety_factor=2)[0] == pytest.approx(
-        15 + 2 * (3 * 4 + 25 * 2 / 3) ** 0.5
-    )
+    assert forecast_levels(varying, 1, safety_factor=2)[0] == pytest.approx(15 + 2 * (3 * 4 + 25 * 2 / 3) ** 0.5)
 
 
 def test_warehouses_expect_the_season_one_lead_time_earlier() -> None:

@@ -18,9 +18,7 @@ def shop(*demand: float, **node: Any) -> Network:
     """One shop: 10 units on hand, lead time 0, price 5, holding 1, 3 a unit short."""
     node = {"lead_time": 0, "opening_stock": 10, "price": 5, "holding_cost": 1, "shortage_cost": 3, **node}
     path = {"distribution": "path", "values": list(demand)}
-    return Network.model_validate(
-        {"warmup": 0, "days": len(demand), "nodes": {"shop": {**node, "demand": path}}}
-    )
+    return Network.model_validate({"warmup": 0, "days": len(demand), "nodes": {"shop": {**node, "demand": path}}})
 
 
 def figures(network: Network, name: str, warmup: int = 0, **parameters: float) -> dict[str, float]:
@@ -80,9 +78,7 @@ def test_backorders_of_a_day_are_not_met() -> None:
 def test_the_beer_game_with_steady_orders_of_four() -> None:
     # weeks 0 to 5: retailer 8, 4, 0, 0, then 4 and 8 owed; the others 12, 8, 4, 4, 4, 4 each
     network = load_network("beer_game")
-    cost = simulate(network, make_policy("constant", network, quantity=4), days=6, replications=2).metrics[
-        "cost"
-    ]
+    cost = simulate(network, make_policy("constant", network, quantity=4), days=6, replications=2).metrics["cost"]
     assert cost == pytest.approx([(22 + 14 + 6 + 6 + 10 + 14) / 6] * 2)
 
 

@@ -23,9 +23,7 @@ LONG: dict[str, Any] = {"days": 1020, "warmup": 20, "replications": 1000}
 
 
 def lost_sales(row: dict[str, Any]) -> Network:
-    return load_network(
-        "lost_sales", demand=row["demand"], mean=5, lead_time=row["lead_time"], penalty=row["penalty"]
-    )
+    return load_network("lost_sales", demand=row["demand"], mean=5, lead_time=row["lead_time"], penalty=row["penalty"])
 
 
 def cost(network: Network, policy: Any) -> float:
@@ -42,9 +40,7 @@ def test_tuned_rules_come_within_half_a_per_cent_of_the_best(row: dict[str, Any]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "row", LOST_SALES, ids=lambda row: f"{row['demand']}-{row['lead_time']}-{row['penalty']}"
-)
+@pytest.mark.parametrize("row", LOST_SALES, ids=lambda row: f"{row['demand']}-{row['lead_time']}-{row['penalty']}")
 def test_every_row_of_the_test_bed(row: dict[str, Any]) -> None:
     network = lost_sales(row)
     level, cap = row["capped_base_stock_level"], row["capped_base_stock_cap"]
@@ -57,9 +53,7 @@ def test_every_row_of_the_test_bed(row: dict[str, Any]) -> None:
         assert cost(network, tune(name, network, "cost")) < 1.006 * expected
 
 
-@pytest.mark.parametrize(
-    "row", LOST_SALES[:2] + LOST_SALES[-1:], ids=lambda row: f"{row['demand']}-{row['penalty']}"
-)
+@pytest.mark.parametrize("row", LOST_SALES[:2] + LOST_SALES[-1:], ids=lambda row: f"{row['demand']}-{row['penalty']}")
 def test_base_stock_costs_what_is_proven(row: dict[str, Any]) -> None:
     network = lost_sales(row)
     policy = make_policy("base_stock", network, level=row["best_base_stock_level"])
@@ -71,9 +65,7 @@ def test_a_warehouse_with_stores_costs_what_is_proven(row: list[Any]) -> None:
     means, penalty, holding, _, _, expected, warehouse, stores = row
     network = load_network("one_warehouse", mean_demand=means, penalty=penalty, warehouse_holding=holding)
     levels = np.array([[warehouse], *[[level] for level in stores]])
-    assert cost(network, make_policy("echelon_base_stock", network, level=levels)) == pytest.approx(
-        expected, rel=0.005
-    )
+    assert cost(network, make_policy("echelon_base_stock", network, level=levels)) == pytest.approx(expected, rel=0.005)
     assert cost(network, tune("echelon_base_stock", network, "cost")) < 1.006 * expected
 
 
@@ -88,9 +80,7 @@ def test_three_echelons_cost_what_is_simulated_elsewhere(row: list[Any]) -> None
         supplier_holding=at_supplier,
     )
     levels = np.array([[supplier], [warehouse], [store], [store]])
-    assert cost(network, make_policy("echelon_base_stock", network, level=levels)) == pytest.approx(
-        expected, rel=0.005
-    )
+    assert cost(network, make_policy("echelon_base_stock", network, level=levels)) == pytest.approx(expected, rel=0.005)
 
 
 def test_tuned_echelon_levels_reach_the_four_echelon_optimum() -> None:

@@ -54,9 +54,7 @@ def test_two_store_passes_in_every_scenario(scenario: str) -> None:
 
 
 def test_details_say_where_and_why() -> None:
-    details = {
-        check.name: check.detail for check in check_network(load_network("two_store", **BROKEN["production"]))
-    }
+    details = {check.name: check.detail for check in check_network(load_network("two_store", **BROKEN["production"]))}
     assert details["production"] == "supplier: order_capacity 100 a day is below the mean demand 110"
 
 
@@ -84,9 +82,7 @@ def test_actions_that_can_and_cannot_keep_up(changes: dict[str, Any], ok: bool) 
 
 def test_training_is_refused_in_one_line() -> None:
     network = load_network("two_store", warmup=90, **BROKEN["production"])
-    with pytest.raises(
-        InputError, match=r"^two_store: production: supplier: .*; warm-up: warmup 90 leaves[^\n]*$"
-    ):
+    with pytest.raises(InputError, match=r"^two_store: production: supplier: .*; warm-up: warmup 90 leaves[^\n]*$"):
         require_valid(network)
 
 

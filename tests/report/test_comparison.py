@@ -114,9 +114,7 @@ def test_table_shows_each_policy_and_its_differences(comparison):
 
 def test_names_with_markup_are_printed_as_they_are(by_hand, monkeypatch):
     monkeypatch.setitem(VALUES, "[red]x[/]", [1.0, 2.0, 3.0])
-    found = compare(
-        load_network("two_store"), {n: n for n in ("a", "[red]x[/]")}, baseline="a", replications=3
-    )
+    found = compare(load_network("two_store"), {n: n for n in ("a", "[red]x[/]")}, baseline="a", replications=3)
     assert "[red]x[/]" in _printed(found, 160)
 
 

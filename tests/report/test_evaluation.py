@@ -16,9 +16,7 @@ def shop():
     """One store: demand 4 every day, 100 units on the first morning, nothing in transit, lead time 2."""
     network = load_network("lost_sales", demand="constant", mean=4, lead_time=2, penalty=10)
     name = network.node_names[0]
-    node = network.nodes[name].model_copy(
-        update={"opening_stock": 20.0, "holding_cost": 1.0, "order_cost": 0.0}
-    )
+    node = network.nodes[name].model_copy(update={"opening_stock": 20.0, "holding_cost": 1.0, "order_cost": 0.0})
     return network.model_copy(update={"nodes": {name: node}, "days": 10, "warmup": 0})
 
 

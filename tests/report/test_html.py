@@ -120,9 +120,7 @@ def test_written_from_the_run_folder(tmp_path, comparison, rows):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     for phase in ("phase1_stores", "phase2_warehouse"):
         (tmp_path / phase).mkdir()
-        (tmp_path / phase / "metrics.jsonl").write_text(
-            "".join(json.dumps(r) + "\n" for r in rows) + '{"steps": 9'
-        )
+        (tmp_path / phase / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows) + '{"steps": 9')
     comparison.save(tmp_path / "comparison")
     assert load_run(tmp_path).network == network
     assert load_run(tmp_path).phases["phase1_stores"] == rows

@@ -52,9 +52,7 @@ def history(days=70, skus=SKUS, seed=0) -> SalesHistory:
     rng = np.random.default_rng(seed)
     units = rng.poisson(np.array([10, 4, 6, 15])[: len(skus)], (days, 1, len(skus))).astype(float)
     dates = np.datetime64("2024-01-01") + np.arange(days)
-    return SalesHistory(
-        dates, ("north",), tuple(skus), units, np.ones_like(units, bool), "day", True, "x.csv"
-    )
+    return SalesHistory(dates, ("north",), tuple(skus), units, np.ones_like(units, bool), "day", True, "x.csv")
 
 
 def test_figures_by_hand():
@@ -77,9 +75,7 @@ def test_what_is_not_met_counts():
     units = np.full((20, 1, 1), 40.0)
     units[:10] = 2
     train, test = replace(history(20, ("tea",)), units=units).split(0.5)
-    series = play(
-        network_on_path(network(("tea",)), train, test, warmup=0), make_policy("no_order", network(("tea",)))
-    )
+    series = play(network_on_path(network(("tea",)), train, test, warmup=0), make_policy("no_order", network(("tea",))))
     np.testing.assert_allclose(series["service_level"][:2, 0], [0.75, 0])  # 30 of 40 on the shelf, then none
     np.testing.assert_allclose(series["cost"][:2, 0], [9 * 10 + 30, 9 * 40 + 30])
     assert (series["stockout_days"] == 1).all()
@@ -111,9 +107,7 @@ def test_intervals_are_over_skus_and_differences_paired():
     result = judge(network(), history(), {"lean": "base_stock"}, baselines=("forecast",))
     past, future = history().split(0.7)
     played = network_on_path(network(), past, future)
-    own, theirs = (
-        play(played, make_policy(name, played))["cost"].mean(0) for name in ("base_stock", "forecast")
-    )
+    own, theirs = (play(played, make_policy(name, played))["cost"].mean(0) for name in ("base_stock", "forecast"))
     lean = result.row("lean")
     assert (result.clusters, result.cluster, result.periods) == (4, "SKU", 21)
     assert (result.learned_on, result.judged_on) == (

@@ -22,9 +22,7 @@ def test_two_store_in_words():
     )
 
 
-@pytest.mark.parametrize(
-    "preset", ["three_store", "tight_supply", "corner_shop", "beer_game", "lost_sales", "serial"]
-)
+@pytest.mark.parametrize("preset", ["three_store", "tight_supply", "corner_shop", "beer_game", "lost_sales", "serial"])
 def test_every_network_has_words(preset):
     network = load_network(preset)
     assert all(line.endswith(".") and "  " not in line for line in describe(network))
@@ -58,9 +56,7 @@ def test_findings_do_not_claim_what_the_interval_does_not_show(comparison):
     assert first.startswith("more than the textbook (s, S) rule: +0.09")
     assert second.startswith("more than the tuned (s, S) rule: +0.0")
     row = comparison.results["normal"]["phase2_warehouse"]
-    changed = replace(
-        row["reward"], difference=Estimate(0.1, -0.1, 0.3, 40), against={"x": Estimate(-1, -2, -0.5)}
-    )
+    changed = replace(row["reward"], difference=Estimate(0.1, -0.1, 0.3, 40), against={"x": Estimate(-1, -2, -0.5)})
     results = {"normal": {**comparison.results["normal"], "phase2_warehouse": {**row, "reward": changed}}}
     unsure, worse = findings(replace(comparison, results=results), "phase2_warehouse")
     assert unsure.startswith("as much as the textbook (s, S) rule, as far as can be told from chance: +0.1")

@@ -72,9 +72,7 @@ def test_service_is_full_on_a_day_without_demand() -> None:
 
 def test_safety_stock_below_an_even_chance_is_negative() -> None:
     assert safety_stock(grid(2), grid(0.05), grid(3)).item() == pytest.approx(-6.579415, abs=1e-6)
-    assert planned_position(grid(10), grid(2), grid(0.05), grid(3)).item() == pytest.approx(
-        33.420585, abs=1e-6
-    )
+    assert planned_position(grid(10), grid(2), grid(0.05), grid(3)).item() == pytest.approx(33.420585, abs=1e-6)
 
 
 def test_on_target() -> None:
@@ -145,13 +143,8 @@ def test_a_source_that_does_not_run_lacks_no_stock() -> None:
 def test_thresholds_move_the_lines() -> None:
     assert reason(Thresholds(shortage=0.5), demand=12, short=6, left=0) == "on_target"
     assert reason(Thresholds(excess_days=2), left=30) == "on_target"
-    assert (
-        reason(Thresholds(cause_share=1), demand=16, short=6, left=0, late=3, not_filled=6)
-        == "upstream_shortage"
-    )
-    assert (
-        reason(Thresholds(spike_sigma=3), demand=15, short=4, left=0, order_position=30) == "under_ordering"
-    )
+    assert reason(Thresholds(cause_share=1), demand=16, short=6, left=0, late=3, not_filled=6) == "upstream_shortage"
+    assert reason(Thresholds(spike_sigma=3), demand=15, short=4, left=0, order_position=30) == "under_ordering"
     assert reason(Thresholds(drop_sigma=4), demand=4, left=27) == "over_ordering"
 
 
@@ -189,9 +182,7 @@ def test_exhaustive_exclusive_and_vectorised() -> None:
         )
         assert alone.reason.item() == reasons[place]
     lacking = (outcome["short"] - outcome["left"]).clip(0) > 0
-    wanted = plan["forecast"] * 2 + safety_stock(
-        plan["uncertainty"], plan["target_service"], plan["lead_time"]
-    )
+    wanted = plan["forecast"] * 2 + safety_stock(plan["uncertainty"], plan["target_service"], plan["lead_time"])
     heavy = outcome["left"] > wanted + 1e-6
     names = np.array(REASONS)[reasons]
     assert lacking[np.isin(names, ["supplier_delay", "upstream_shortage", "demand_spike"])].all()
@@ -315,12 +306,8 @@ def test_shortage_is_demand_less_order_plus_what_is_missing() -> None:
     network = Network(
         unmet_demand="backorder",
         nodes={
-            "plant": Node(
-                lead_time=3, order_capacity=25, opening_stock=60, outages=[Window(first=9, last=12)]
-            ),
-            "depot": Node(
-                upstream="plant", lead_time=2, order_lead_time=2, opening_stock=70, reliability=0.7
-            ),
+            "plant": Node(lead_time=3, order_capacity=25, opening_stock=60, outages=[Window(first=9, last=12)]),
+            "depot": Node(upstream="plant", lead_time=2, order_lead_time=2, opening_stock=70, reliability=0.7),
             "north": Node(upstream="depot", lead_time=0, opening_stock=20, demand=demand),
             "south": Node(upstream="depot", lead_time=1, order_lead_time=1, opening_stock=20, demand=demand),
         },

@@ -92,9 +92,7 @@ def test_a_path_is_played_once_and_its_last_value_kept():
 def test_a_history_is_replayed_in_blocks_that_keep_weekdays_and_stores_together():
     week = np.arange(1, 8)
     values = [float(v) for k in range(6) for v in week + 10 * k]
-    simulator = Simulator(
-        shop(skus=["a", "b"], demand={"distribution": "history", "values": values, "block": 14}), 200
-    )
+    simulator = Simulator(shop(skus=["a", "b"], demand={"distribution": "history", "values": values, "block": 14}), 200)
     none = np.zeros(simulator.shape)
     sample = np.stack([simulator.step(none).demand[:, 0].copy() for _ in range(28)])
     np.testing.assert_array_equal(sample[..., 0], sample[..., 1])

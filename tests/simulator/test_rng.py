@@ -26,7 +26,9 @@ def test_philox_known_answers(counter, key, expected):
 
 
 def test_uniform_is_uniform():
-    draws = np.array([uniform(*map(np.uint64, make_key(3, "test")), b, d, 0, 0) for b in range(100) for d in range(100)])
+    draws = np.array(
+        [uniform(*map(np.uint64, make_key(3, "test")), b, d, 0, 0) for b in range(100) for d in range(100)]
+    )
     assert stats.kstest(draws, "uniform").pvalue > 1e-3
     assert 0 < draws.min() < draws.max() < 1
 
