@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -27,6 +28,7 @@ from hmarl.learning.train_settings import TrainSettings, differences
 from hmarl.network.config import Network
 
 CONFIG, LOG, LOCK = "config.yaml", "train.log", ".lock"
+RULES_FILE, POLICY, COMPARISON, REPORT = "rules.json", "policy", "comparison", "report.html"
 _TEMPORARY = ".writing"
 
 
@@ -262,3 +264,13 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         return []
     lines = path.read_text(encoding="utf-8").split("\n")
     return [json.loads(line) for line in lines[:-1] if line]
+
+
+def digest(folder: Path) -> str:
+    """Of the files in a folder: their names and contents."""
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            total.update(f"{path.relative_to(folder)}:{path.stat().st_size}:".encode())
+            total.update(path.read_bytes())
+    return total.hexdigest()

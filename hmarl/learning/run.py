@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from hmarl.errors import explain, unknown
-from hmarl.files import run_folder, write_atomic
-from hmarl.learning.folder import LOG, begin, locked, read_config, read_rows, replace_folder
-from hmarl.learning.phases import Phase, check_stages, plan
+from hmarl.errors import explain
+from hmarl.files import run_folder
+from hmarl.learning.folder import COMPARISON, LOG, POLICY, REPORT, RULES_FILE, begin, locked, read_config, read_rows
+from hmarl.learning.job import Training, compare_phases
 from hmarl.learning.progress import Reporter
 from hmarl.learning.train_settings import TrainSettings
 from hmarl.network.config import Network
-from hmarl.network.curriculum import Stage, load_curriculum
-from hmarl.network.presets import load_network
-from hmarl.network.scenarios import apply_scenario
-from hmarl.policies import (
-    POLICIES,
-    LearnedPolicy,
-    Policy,
-    make_policy,
-    rule_from_json,
-    rule_to_json,
-    simulate,
-)
-from hmarl.policies.validation import require_valid
-from hmarl.report.comparison import Comparison, compare
+from hmarl.policies import LearnedPolicy, Policy, rule_from_json
+from hmarl.report.comparison import Comparison
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_RULES_FILE, _POLICY, _COMPARISON, _REPORT = "rules.json", "policy", "comparison", "report.html"
 
 
 class Run:
@@ -78,29 +61,29 @@ class Run:
         InputError
             If the run has not come so far.
         """
-        return LearnedPolicy.load(self.folder / _POLICY)
+        return LearnedPolicy.load(self.folder / POLICY)
 
     @cached_property
     def rules(self) -> dict[str, Policy]:
         """The rules that it is compared with, tuned where their name says so."""
-        content = json.loads((self.folder / _RULES_FILE).read_text(encoding="utf-8"))
+        content = json.loads((self.folder / RULES_FILE).read_text(encoding="utf-8"))
         return {name: rule_from_json(rule, self.network, self.network) for name, rule in content["rules"].items()}
 
     @cached_property
     def phases(self) -> dict[str, LearnedPolicy]:
         """The policy at the end of each phase, in their order."""
-        found = sorted(self.folder.glob(f"phase*/{_POLICY}"))
+        found = sorted(self.folder.glob(f"phase*/{POLICY}"))
         return {path.parent.name: LearnedPolicy.load(path) for path in found}
 
     @property
     def comparison(self) -> Comparison:
         """The comparison made at the end of training."""
-        return Comparison.load(self.folder / _COMPARISON / "comparison.json")
+        return Comparison.load(self.folder / COMPARISON / "comparison.json")
 
     @property
     def report(self) -> Path:
         """The page for a planner."""
-        return self.folder / _REPORT
+        return self.folder / REPORT
 
     def metrics(self, phase: str) -> list[dict[str, Any]]:
         """The rows of a phase's metrics.jsonl."""
@@ -119,7 +102,7 @@ class Run:
             As for :func:`hmarl.report.compare`.
         """
         settings = self.config["settings"]
-        return _compare(
+        return compare_phases(
             self.network,
             self.rules,
             self.phases,
@@ -169,7 +152,7 @@ def train(network: str | Path | Network = "two_store", *, quiet: bool = False, *
 
 def train_from(settings: TrainSettings, network: Network | None = None, *, quiet: bool = False) -> Run:
     """As :func:`train`, from settings; `network` in the place of the one they name."""
-    training = _Training.prepare(settings, network)
+    training = Training.prepare(settings, network)
     with locked(training.folder):
         resumed = begin(training.folder, settings, training.network)
         training.reporter = Reporter(training.folder / LOG, quiet)
@@ -179,234 +162,3 @@ def train_from(settings: TrainSettings, network: Network | None = None, *, quiet
         finally:
             training.reporter.close()
     return Run(training.folder)
-
-
-@dataclass
-class _Training:
-    settings: TrainSettings
-    network: Network
-    stages: list[Stage]
-    phases: list[Phase]
-    skipped: list[str]
-    warnings: tuple[str, ...]
-    folder: Path
-
-    acting: str = ""
-    reporter: Reporter = None  # type: ignore[assignment]  # there once the folder is ours
-
-    @classmethod
-    def prepare(cls, settings: TrainSettings, network: Network | None) -> _Training:
-        """Read and check everything that can be wrong before anything is written."""
-        folder = run_folder(settings.run_name, settings.runs)
-        settings.ppo_settings()
-        for name in settings.compared_rules:
-            if name not in POLICIES:
-                raise unknown("rules", name, POLICIES)
-        network = network or load_network(settings.network, **settings.set_)
-        if settings.scenario:
-            network = apply_scenario(network, settings.scenario)
-        warnings: tuple[str, ...] = ()
-        if settings.sales:
-            from hmarl.network.fit import network_with_sales
-            from hmarl.network.sales import read_sales
-
-            history = read_sales(settings.sales, settings.sales_columns, settings.fill_gaps)
-            network, warnings = network_with_sales(network, history), history.warnings
-        require_valid(network)
-        stages = load_curriculum(settings.curriculum) if settings.curriculum else []
-        if stages:
-            check_stages(network, stages)
-        phases, skipped = plan(network, settings.phases)
-        return cls(settings, network, stages, phases, skipped, warnings, folder)
-
-    def run(self) -> None:
-        """Everything, or what is left of it."""
-        began = time.perf_counter()
-        for line in self.warnings:
-            self.reporter.warn(line)
-        for line in self.skipped:
-            self.reporter.say(line)
-        rules = self._rules()
-        learned = self._learn(rules)
-        self._deploy()
-        comparison = self._compared(rules, learned)
-        self._judge_on_sales()
-        self._report(comparison)
-        self.reporter.say(f"done in {_minutes(time.perf_counter() - began)}")
-
-    # Rules
-
-    def _rules(self) -> dict[str, Policy]:
-        """The rules compared with, tuned once a run; ``self.acting`` is the one of the roles not taught yet."""
-        path, names, acting = self.folder / _RULES_FILE, self.settings.compared_rules, self.settings.acting_rule
-        if not path.exists():
-            began, rules = time.perf_counter(), {}
-            with self.reporter.bar("tuning rules", len(names), unit="rules") as advance:
-                for k, name in enumerate(names):
-                    advance(k, name)
-                    rules[name] = rule_to_json(make_policy(name, self.network))
-            scores = {name: self._validated(rule) for name, rule in rules.items()}
-            best = max(scores, key=lambda name: scores[name])
-            acting = best if acting == "best" else acting
-            content = {"acts": acting, "validation_reward": scores, "rules": rules}
-            write_atomic(path, json.dumps(content, indent=1))
-            self.reporter.say(f"rules tuned in {_minutes(time.perf_counter() - began)}; best: {best}, acting: {acting}")
-        content = json.loads(path.read_text(encoding="utf-8"))
-        self.acting = content["acts"]
-        return {name: rule_from_json(rule, self.network, self.network) for name, rule in content["rules"].items()}
-
-    def _validated(self, rule: dict[str, Any]) -> float:
-        policy, settings = rule_from_json(rule, self.network, self.network), self.settings
-        episodes = settings.evaluation_episodes
-        return simulate(self.network, policy, replications=episodes, seed=settings.seed, split="validation").mean(
-            "reward"
-        )
-
-    # Phases
-
-    def _learn(self, rules: Mapping[str, Policy]) -> dict[str, LearnedPolicy]:
-        """Train the phases one after the other; the policy that each ends with."""
-        from hmarl.session import connect
-
-        with connect(self.settings.address):
-            return self._phases(rules[self.acting])
-
-    def _phases(self, rule: Policy) -> dict[str, LearnedPolicy]:
-        from hmarl.learning.training import PhaseTraining
-
-        settings = self.settings
-        wandb = self._wandb()
-        done: dict[str, LearnedPolicy] = {}
-        modules: dict[str, Path] = {}
-        before: LearnedPolicy | None = None
-        for phase in self.phases:
-            folder = self.folder / phase.name
-            training = PhaseTraining(
-                phase=phase,
-                network=self.network,
-                ppo=settings.ppo_settings(),
-                folder=folder,
-                before=before,
-                rule=rule,
-                start={role: modules[role] for role in phase.learns if role in modules},
-                started_from=digest(self.folder / phase.starts_from / _POLICY) if phase.starts_from else "nothing",
-                steps=settings.steps,
-                evaluate_every=settings.evaluate_every,
-                evaluation_episodes=settings.evaluation_episodes,
-                patience=settings.patience,
-                seed=settings.seed,
-                stages=self.stages if len(phase.learns) == 1 else [],
-                reporter=self.reporter,
-                wandb=wandb,
-            )
-            if training.finished:
-                self.reporter.say(f"{phase.name}: done before, {training.summary()}")
-            else:
-                self._outdate()
-                training.run()
-                self.reporter.say(f"{phase.name}: {training.summary()}")
-            before = done[phase.name] = training.result()
-            modules |= training.modules()
-            self._keep(folder, before)
-        if wandb is not None:
-            wandb.finish()
-        return done
-
-    def _wandb(self) -> Any:
-        if not self.settings.wandb:
-            return None
-        from hmarl.learning.charts import start_wandb
-
-        return start_wandb(self.folder, read_config(self.folder), [phase.name for phase in self.phases])
-
-    def _outdate(self) -> None:
-        """What will not be true any more once a phase has trained on."""
-        (self.folder / _COMPARISON / "comparison.json").unlink(missing_ok=True)
-        (self.folder / _REPORT).unlink(missing_ok=True)
-
-    def _keep(self, folder: Path, policy: LearnedPolicy) -> None:
-        """The phase's policy and curves beside its checkpoint."""
-        from hmarl.report.plots import png, training_figure
-
-        replace_folder(folder / _POLICY, policy.save)
-        rows = read_rows(folder / "metrics.jsonl")
-        write_atomic(folder / "training.png", png(training_figure(rows, folder.name)))
-
-    def _deploy(self) -> None:
-        source = self.folder / self.phases[-1].name / _POLICY
-        replace_folder(self.folder / _POLICY, LearnedPolicy.load(source).save)
-
-    # Results
-
-    def _compared(self, rules: Mapping[str, Policy], learned: Mapping[str, LearnedPolicy]) -> Comparison:
-        path = self.folder / _COMPARISON / "comparison.json"
-        if path.exists():
-            comparison = Comparison.load(path)
-            if comparison.policies == [*rules, *learned]:
-                return comparison
-        (self.folder / _REPORT).unlink(missing_ok=True)
-        count = len(rules) + len(learned)
-        with self.reporter.bar("comparing", count, unit="policies") as advance:
-            comparison = _compare(
-                self.network,
-                rules,
-                learned,
-                self.settings.compare_episodes,
-                self.settings.seed,
-                progress=lambda done, total: advance(done, ""),
-            )
-        comparison.save(self.folder / _COMPARISON)
-        return comparison
-
-    def _judge_on_sales(self) -> None:
-        """The phases on the last part of the sales, which nothing has learned from."""
-        from hmarl.report.real_sales import judge_run
-
-        found = judge_run(self.folder)
-        if found is not None:
-            self.reporter.show(found.table())
-
-    def _report(self, comparison: Comparison) -> None:
-        from hmarl.report.html import write_report
-
-        path = self.folder / _REPORT
-        if not path.exists():
-            write_report(self.folder)
-        self.reporter.show(comparison.table())
-
-
-def _compare(
-    network: Network,
-    rules: Mapping[str, Policy],
-    phases: Mapping[str, Policy],
-    episodes: int,
-    seed: int,
-    scenarios: Sequence[str] = ("normal",),
-    progress: Any = None,
-) -> Comparison:
-    names, baseline = list(phases), next(iter(rules))
-    return compare(
-        network,
-        {**rules, **phases},
-        baseline=baseline,
-        references=[name for name in rules if name.startswith("tuned_") and name != baseline],
-        previous=dict(zip(names[1:], names[:-1], strict=True)),
-        scenarios=scenarios,
-        replications=episodes,
-        seed=seed,
-        progress=progress,
-    )
-
-
-def digest(folder: Path) -> str:
-    """Of the files in a folder: their names and contents."""
-    total = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            total.update(f"{path.relative_to(folder)}:{path.stat().st_size}:".encode())
-            total.update(path.read_bytes())
-    return total.hexdigest()
-
-
-def _minutes(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d} min"

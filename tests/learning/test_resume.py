@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 import hmarl
-from hmarl.learning.folder import read_rows
-from hmarl.learning.run import Run, digest
+from hmarl.learning.folder import digest, read_rows
+from hmarl.learning.run import Run
 
 KILLED = """
 import json, os, signal, sys
 import hmarl
-from hmarl.learning import folder, run, training
+from hmarl.learning import folder, job, training
 from hmarl.report.comparison import Comparison
 
 def kill(*arguments, **named):
@@ -43,11 +43,11 @@ elif moment == "in the middle of phase 2":
             kill()
     training.PhaseTraining._iterate = ninth
 elif moment == "between phases":
-    keep = run._Training._keep
+    keep = job.Training._keep
     def kept(self, *arguments):
         keep(self, *arguments)
         kill()
-    run._Training._keep = kept
+    job.Training._keep = kept
 elif moment == "in the comparison":
     Comparison.save = kill
 elif moment == "in the report":

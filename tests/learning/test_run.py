@@ -14,8 +14,8 @@ import yaml
 
 import hmarl
 from hmarl import InputError, load_network
-from hmarl.learning.folder import Checkpoints, Metrics, commit, differences, locked, read_rows, replace_folder
-from hmarl.learning.run import Run, digest
+from hmarl.learning.folder import Checkpoints, Metrics, commit, differences, digest, locked, read_rows, replace_folder
+from hmarl.learning.run import Run
 from hmarl.policies import LearnedPolicy, simulate
 
 PHASES = ["phase1_stores", "phase2_warehouse", "phase3_supplier", "phase4_joint"]

@@ -194,3 +194,16 @@ def test_a_policy_of_two_roles_is_asked_once_a_day():
     ((policy, nodes),) = runner._others
     assert policy.asked == 16
     assert [runner.env.network.node_names[n] for n in nodes] == ["warehouse", "supplier"]
+
+
+def test_a_team_is_paid_everybodys_sum() -> None:
+    (block,) = make_runner(team=0.25).sample()
+    chain = Chain(load_network("two_store", days=DAYS), REPLICATIONS, 0, split="train")
+    chain.reset(np.ones(REPLICATIONS, bool), np.arange(REPLICATIONS) * DAYS // 8)
+    orders = np.zeros(chain.simulator.shape)
+    for role, quantity in {"warehouse": 100.0, "supplier": 120.0}.items():
+        orders[:, chain.roles[role].nodes] = quantity
+    orders[:, chain.roles["store"].nodes, 0] = chain.orders("store", block.actions["store"][0])
+    chain.step(orders)
+    everybody = sum(chain.rewards(role).sum(1, keepdims=True) for role in chain.roles)
+    assert block.rewards["store"][0] == pytest.approx(0.75 * chain.rewards("store") + 0.25 * everybody, abs=1e-5)

@@ -142,6 +142,32 @@ def test_actions_are_quantities(action, choice, expected):
     assert chain.orders("store", np.array([[choice, 0]]))[0, 0] == pytest.approx(expected)
 
 
+def test_an_echelon_level_counts_the_stock_below():
+    action = {"kind": "order_up_to", "values": [0, 5], "echelon": True}
+    chain = Chain(small(roles={"warehouse": {"action": action}}))
+    # 5 days of 15 a day, less 6 at the warehouse and 12 at each store
+    assert chain.orders("warehouse", np.array([[1]]))[0, 0] == pytest.approx(75 - 30)
+
+
+def test_the_pipeline_observation_sees_forecast_echelon_and_season():
+    season = {"season": {"amplitude": 0.5, "period": 4}}
+    store = {
+        "upstream": "w",
+        "lead_time": 1,
+        "opening_stock": 12,
+        "demand": {"distribution": "constant", "mean": 10, **season},
+    }
+    nodes = {"a": store, "w": {"lead_time": 2, "opening_stock": 6}}
+    role = {"observation": "pipeline"}
+    chain = Chain(Network.model_validate({"nodes": nodes, "days": 4, "roles": {"store": role, "supplier": role}}))
+    seen = observed(chain, "supplier")
+    assert (seen["own_forecast"], seen["own_uncertainty"]) == (1, 0)
+    assert seen["echelon_position"] == pytest.approx(18 / 10 / 10)
+    # 1 + 0.5 sin(pi t / 2): 1 on day 0, 1.5 on day 1, 1 on day 2
+    assert (seen["season_today"], seen["season_ahead"]) == pytest.approx((1, 1))
+    assert observed(chain, "store")["season_ahead"] == pytest.approx(1.5)
+
+
 def test_the_pipeline_observation_adds_arrivals_costs_and_the_calendar():
     chain = Chain(small(roles={"store": {"observation": "pipeline"}}))
     chain.step(orders(5, 10, 7, 9))
