@@ -29,9 +29,6 @@ class Phase:
     """Times PPO's own."""
     team: float = 0.0
     """Share of an agent's pay that is everybody's sum: upstream, what an order does to others is most of its worth."""
-    team: float = 0.0
-    """Least share of an agent's pay, in training, that is the sum of all agents' rewards. A warehouse paid for itself
-    alone keeps its stores so full that they lose more than it gains (two_store: 26.16 against 26.37 a day)."""
     critic_warmup: int = 0
     """First updates in which only the critics move: they know the chain with others who acted otherwise."""
 
@@ -43,7 +40,6 @@ class Phase:
                 "final_learning_rate": settings.final_learning_rate * self.learning_rate,
                 "entropy": settings.entropy * self.entropy,
                 "final_entropy": settings.final_entropy * self.entropy,
-                "team": max(settings.team, self.team),
                 "team": max(settings.team, self.team),
                 "critic_warmup": max(settings.critic_warmup, self.critic_warmup),
             }

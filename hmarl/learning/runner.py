@@ -219,6 +219,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         chain = self.chain
         block = Block.empty(self._observations, self._learns, days)
         cuts: list[Cuts] = []
+        own = dict.fromkeys(self._learns, 0.0)
         for t in range(days):
             for role, seen in self._observations.items():
                 block.observations[role][t] = seen
@@ -229,27 +230,26 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
                 quantities = chain.orders(role, actions)
                 orders[:, chain.roles[role].nodes] = quantities.reshape(self.num_envs, -1, orders.shape[2])
             chain.step(orders)
-            rewards = self._rewards()
-            for role, reward in rewards.items():
-                block.rewards[role][t] = reward
-            self._episodes.add(list(rewards.values()))
+            rewards = {role: chain.rewards(role) for role in chain.roles}
+            for role in self._learns:
+                block.rewards[role][t] = self._pay(role, rewards)
+                own[role] += float(rewards[role].mean()) / days
+            self._episodes.add([rewards[role] for role in self._learns])
             self._observations = self._observe()
             ends = self._ended()
             if ends.any():
                 block.ends[t] = ends
                 cuts.append(self._cut(t, ends))
         block.next_observations, block.cuts = self._observations, Cuts.joined(cuts)
-        self._log(block)
+        self._log(block, own)
         return block
 
-    def _rewards(self) -> dict[str, NDArray[np.float64]]:
-        """What the agents of the learning roles are paid today: their own reward, mixed with everybody's sum."""
-        chain, team = self.chain, self._team
-        if team == 0:
-            return {role: chain.rewards(role) for role in self._learns}
-        own = {role: chain.rewards(role) for role in chain.roles}
-        everybody = sum(reward.sum(1, keepdims=True) for reward in own.values())
-        return {role: (1 - team) * own[role] + team * everybody for role in self._learns}
+    def _pay(self, role: str, rewards: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """What a role learns from: its agents' own rewards, mixed with everybody's sum."""
+        if self._team == 0:
+            return rewards[role]
+        everybody = np.sum([reward.sum(1, keepdims=True) for reward in rewards.values()], axis=0)
+        return (1 - self._team) * rewards[role] + self._team * everybody
 
     def _act(self, role: str, explore: bool, random_actions: bool) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         seen = torch.from_numpy(self._observations[role])
@@ -290,7 +290,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         self._observations = self._observe()
         return Cuts(np.full(len(rows), t), rows, seen)
 
-    def _log(self, block: Block) -> None:
+    def _log(self, block: Block, own: Mapping[str, float]) -> None:
         metrics, steps = self.metrics, block.env_steps()
         self.num_env_steps_sampled_lifetime += steps
         metrics.log_value(NUM_ENV_STEPS_SAMPLED, steps, reduce="sum")
@@ -298,7 +298,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         for role, rewards in block.rewards.items():
             metrics.log_value((NUM_MODULE_STEPS_SAMPLED, role), rewards.size, reduce="sum")
             metrics.log_value((NUM_MODULE_STEPS_SAMPLED_LIFETIME, role), rewards.size, reduce="lifetime_sum")
-            metrics.log_value((REWARD_MEAN, role), float(rewards.mean(dtype=np.float64)), window=1)
+            metrics.log_value((REWARD_MEAN, role), own[role], window=1)
             for agent in self.chain.roles[role].agents:
                 metrics.log_value((NUM_AGENT_STEPS_SAMPLED, agent), steps, reduce="sum")
                 metrics.log_value((NUM_AGENT_STEPS_SAMPLED_LIFETIME, agent), steps, reduce="lifetime_sum")
