@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -235,12 +236,12 @@ class PhaseTraining:
         figures = self._simulate(self.network, learned)
         score = estimate(figures["reward"])
         learners = estimate(sum(figures[f"reward_{role}"] for role in self.phase.learns))
-        if self.state.score is None or score.mean >= self.state.score:
+        before = -math.inf if self.state.score is None else self.state.score
+        self.state.waited = 0 if score.mean > before else self.state.waited + 1
+        if score.mean >= before:  # of equals the one that trained longer
             self.state.score, self.state.score_low, self.state.score_high = score.mean, score.low, score.high
-            self.state.best_at, self.state.waited = self.state.steps, 0
+            self.state.best_at = self.state.steps
             self._candidate = learned
-        else:
-            self.state.waited += 1
         return {
             "validation_reward": learners.mean,
             "validation_reward_low": learners.low,

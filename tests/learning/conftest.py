@@ -13,6 +13,7 @@ from hmarl.learning.run import Run
 SMALL: dict[str, Any] = {
     "set": {"days": 24, "warmup": 4},
     "rules": ["s_S", "base_stock"],
+    "acting_rule": "base_stock",
     "steps": 1024,
     "evaluate_every": 512,
     "evaluation_episodes": 8,

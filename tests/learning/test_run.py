@@ -56,7 +56,7 @@ def test_the_curves_of_a_phase(trained: Run) -> None:
     assert [row["steps"] for row in warehouse] == [64 * k for k in range(17)]
     assert [row["steps"] for row in stores if "validation_reward" in row] == [0, 512, 1024]
     assert stores[-1]["learning_rate"] == 0.0
-    assert stores[4]["learning_rate"] == pytest.approx(0.5e-3)
+    assert stores[4]["learning_rate"] == pytest.approx(trained.config["ppo"]["learning_rate"] / 2)
     assert all(0 < row["entropy"] <= np.log(4) + 1e-6 for row in stores[1:])
 
 
