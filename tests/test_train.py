@@ -17,7 +17,8 @@ from hmarl.learning.train_settings import TrainSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = [
-    "--rules", "s_S", "--acting-rule", "s_S", "--set", "days=24", "--set", "warmup=4", "--steps", "256", "--evaluate-every", "256",
+    "--rules", "s_S", "--acting-rule", "s_S",
+    "--set", "days=24", "--set", "warmup=4", "--steps", "256", "--evaluate-every", "256",
     "--evaluation-episodes", "8", "--compare-episodes", "8",
     "--ppo-set", "replications=4", "--ppo-set", "days=16", "--ppo-set", "hidden=[8]",
 ]  # fmt: skip

@@ -47,7 +47,7 @@ class Phase:
 
 
 PHASES: tuple[Phase, ...] = (
-    Phase("phase1_stores", ("store",), team=0.5),
+    Phase("phase1_stores", ("store",)),
     Phase("phase2_warehouse", ("warehouse",), "phase1_stores", team=1),
     Phase("phase3_supplier", ("supplier",), "phase2_warehouse", team=1),
     Phase(
