@@ -59,8 +59,8 @@ def test_two_store_in_numbers() -> None:
         assert (item.demand.season.amplitude, item.demand.season.period) == (0.3, 30)
 
 
-def test_tight_supply_is_two_store_but_for_its_production() -> None:
-    tight = load_network("tight_supply").model_dump()
+def test_tight_supply_is_two_store_but_for_its_production_and_roles() -> None:
+    tight = load_network("tight_supply", roles={}).model_dump()
     changes = {
         "supplier.order_capacity": 120,
         "supplier.lead_time": {"low": 4, "high": 8},
