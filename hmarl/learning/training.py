@@ -123,6 +123,8 @@ class PhaseTraining:
         best = f"reward {state.score:.3f} ± {state.score_high - state.score:.3f} a {self.network.period}"
         if self.kept_start:
             return f"{line}, keeps what it began with: {state.start:.3f} on validation, trained {best}"
+        if state.best_at == 0:
+            return f"{line}, found nothing better than the policy before the first step: {best} on validation"
         return f"{line}, best at {state.best_at:,}: {best} on validation"
 
     def result(self) -> LearnedPolicy:
