@@ -113,9 +113,8 @@ class Training:
             content = {"acts": acting, "validation_reward": scores, "rules": rules}
             write_atomic(path, json.dumps(content, indent=1))
             self.reporter.say(f"rules tuned in {_minutes(time.perf_counter() - began)}; best: {best}, acting: {acting}")
-        content = json.loads(path.read_text(encoding="utf-8"))
-        self.acting = content["acts"]
-        return {name: rule_from_json(rule, self.network, self.network) for name, rule in content["rules"].items()}
+        self.acting = json.loads(path.read_text(encoding="utf-8"))["acts"]
+        return read_rules(self.folder, self.network)
 
     def _validated(self, rule: dict[str, Any]) -> float:
         policy, settings = rule_from_json(rule, self.network, self.network), self.settings
@@ -235,6 +234,12 @@ class Training:
         if not path.exists():
             write_report(self.folder)
         self.reporter.show(comparison.table())
+
+
+def read_rules(folder: Path, network: Network) -> dict[str, Policy]:
+    """The rules that a run is compared with, as they were tuned when it began."""
+    content = json.loads((folder / RULES_FILE).read_text(encoding="utf-8"))
+    return {name: rule_from_json(rule, network, network) for name, rule in content["rules"].items()}
 
 
 def compare_phases(

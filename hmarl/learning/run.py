@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +11,12 @@ from pydantic import ValidationError
 
 from hmarl.errors import explain
 from hmarl.files import run_folder
-from hmarl.learning.folder import COMPARISON, LOG, POLICY, REPORT, RULES_FILE, begin, locked, read_config, read_rows
-from hmarl.learning.job import Training, compare_phases
+from hmarl.learning.folder import COMPARISON, LOG, POLICY, REPORT, begin, locked, read_config, read_rows
+from hmarl.learning.job import Training, compare_phases, read_rules
 from hmarl.learning.progress import Reporter
 from hmarl.learning.train_settings import TrainSettings
 from hmarl.network.config import Network
-from hmarl.policies import LearnedPolicy, Policy, rule_from_json
+from hmarl.policies import LearnedPolicy, Policy
 from hmarl.report.comparison import Comparison
 
 if TYPE_CHECKING:
@@ -66,8 +65,7 @@ class Run:
     @cached_property
     def rules(self) -> dict[str, Policy]:
         """The rules that it is compared with, tuned where their name says so."""
-        content = json.loads((self.folder / RULES_FILE).read_text(encoding="utf-8"))
-        return {name: rule_from_json(rule, self.network, self.network) for name, rule in content["rules"].items()}
+        return read_rules(self.folder, self.network)
 
     @cached_property
     def phases(self) -> dict[str, LearnedPolicy]:

@@ -26,6 +26,7 @@ from hmarl.policies.rules import (
     ReorderUpTo,
     as_levels,
 )
+from hmarl.roles.plan import base_stock_level
 from hmarl.simulator import Params, compile_network
 
 Array = NDArray[np.float64]
@@ -51,11 +52,11 @@ class Rule:
 def _textbook_s_q(network: Network, params: Params) -> dict[str, Array]:
     review = params.mean_demand * params.review_period[:, None]
     quantity = np.maximum(levels.economic_order_quantity(params, network.days), review)
-    return {"reorder_point": levels.base_stock_level(params), "quantity": quantity}
+    return {"reorder_point": base_stock_level(params), "quantity": quantity}
 
 
 def _textbook_s_s(network: Network, params: Params) -> dict[str, Array]:
-    point = levels.base_stock_level(params)
+    point = base_stock_level(params)
     return {
         "reorder_point": point,
         "order_up_to": point + levels.economic_order_quantity(params, network.days),
@@ -101,12 +102,12 @@ RULES: dict[str, Rule] = {
     "s_S": Rule("(s, S): at or below s order up to S, textbook levels", _textbook_s_s, _simple(ReorderUpTo)),
     "base_stock": Rule(
         "order up to a level every day, textbook level",
-        lambda n, p: {"level": levels.base_stock_level(p)},
+        lambda n, p: {"level": base_stock_level(p)},
         _simple(BaseStock),
     ),
     "capped_base_stock": Rule(
         "base-stock, at most a cap an order",
-        lambda n, p: {"level": levels.base_stock_level(p), "cap": _textbook_cap(p)},
+        lambda n, p: {"level": base_stock_level(p), "cap": _textbook_cap(p)},
         _simple(CappedBaseStock),
     ),
     "echelon_base_stock": Rule(

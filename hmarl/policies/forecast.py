@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmarl.network.config import WEEKDAYS, Network
-from hmarl.policies.levels import protection_days, way_to_stores
+from hmarl.policies.levels import way_to_stores
 from hmarl.roles import Chain
+from hmarl.roles.plan import protection_days
 from hmarl.simulator import Params, compile_network
 
 Array = NDArray[np.float64]

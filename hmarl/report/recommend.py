@@ -13,6 +13,7 @@ from scipy.special import ndtri
 from hmarl.network.config import WEEKDAYS
 from hmarl.policies import Policy
 from hmarl.roles import Chain
+from hmarl.roles.plan import protection_days
 
 HORIZON = 90
 
@@ -55,11 +56,11 @@ def recommend(chain: Chain, policy: Policy, date: datetime.date) -> list[Recomme
     asked = policy.orders(chain)
     orders = chain.clone().step(asked).ordered[0].copy()
     params, state, network = chain.simulator.params, chain.simulator.state, chain.network
-    expected = expected_demand(chain, HORIZON)
+    expected, intervals = expected_demand(chain, HORIZON), protection_days(params)
     debts = _debts(chain)
     found = []
     for n, node in enumerate(network.node_names):
-        protection = float(params.lead_time[n] + params.order_lead_time[n] + params.review_period[n])
+        protection = float(intervals[n, 0])
         for s, sku in enumerate(network.skus):
             arrivals = state.in_transit[0, n, s]
             coming = float(arrivals.sum() + state.owed[0, n, s] + state.orders_sent[0, n, s].sum())

@@ -9,7 +9,8 @@ import numpy as np
 from hmarl.network.config import ROLES, WEEKDAYS, Multiples, Network, OrderUpTo, Quantities, RoleSettings
 from hmarl.roles.knowledge import Knowledge, begin, learn, make_knowledge, smoothing_of
 from hmarl.roles.observation import FEATURES, feature_names, observe_default, observe_pipeline, pipeline_days
-from hmarl.roles.reward import cost_rate, reward_default, safety_factor
+from hmarl.roles.plan import base_stock_level, planned_position, safety_stock
+from hmarl.roles.reward import cost_rate, reward_default
 from hmarl.simulator import Outcome, Simulator, day_costs
 
 
@@ -57,7 +58,9 @@ class Chain:
         self.mean_demand = np.where(params.mean_demand > 0, params.mean_demand, 1.0)
         self.cost_rate = cost_rate(params)
         self.known: Knowledge = make_knowledge(params, network.forecast, replications)
-        self._safety = safety_factor(params)
+        self._lead_time = params.lead_time[:, None]
+        self._safety = safety_stock(1.0, params.target_service, self._lead_time)
+        self._textbook = base_stock_level(params)
         self._smoothing = smoothing_of(network.forecast)
         self._first_weekday = WEEKDAYS.index(network.first_weekday)
         self._weekdays = network.period == "day"
@@ -168,18 +171,9 @@ class Chain:
                 echelon = isinstance(action, OrderUpTo) and action.echelon
                 position = self.simulator.echelon_position() if echelon else self.simulator.inventory_position()
                 position = position[:, agents.nodes]
-                target = value * mean if isinstance(action, OrderUpTo) else value * mean + self._textbook(agents.nodes)
+                target = value * mean if isinstance(action, OrderUpTo) else value * mean + self._textbook[agents.nodes]
                 quantity = np.maximum(target - position, 0.0)
         return quantity.reshape(self.replications, -1)
-
-    def _textbook(self, nodes: np.ndarray) -> np.ndarray:
-        """Base-stock levels that the action `correction` corrects: mean + z sigma over the protection interval."""
-        from scipy.special import ndtri
-
-        params = self.simulator.params
-        days = (params.lead_time + params.order_lead_time + params.review_period)[:, None]
-        spread = np.sqrt(days * params.demand_std**2 + params.mean_demand**2 * params.lead_variance[:, None])
-        return (params.mean_demand * days + ndtri(params.target_service) * spread)[nodes]
 
     def rewards(self, role: str) -> np.ndarray:
         """What each agent of a role is paid for the day just booked, ``(B, agents)`` float64."""
@@ -209,11 +203,11 @@ class Chain:
     def _shaping(self, agents: RoleAgents) -> np.ndarray:
         """Bonuses: position near the plan, orders ahead of a peak, no extreme orders."""
         target_stock, anticipation, extreme = self._weights(agents.name)
-        params, nodes = self.simulator.params, agents.nodes
+        nodes, params = agents.nodes, self.simulator.params
         mean, ordered = self.mean_demand[nodes], self.simulator.outcome.ordered[:, nodes]
-        days = params.lead_time[nodes, None] + 1
-        spread = self._safety[nodes] * np.sqrt(self._uncertain[:, nodes])
-        planned = np.maximum(self._planned[:, nodes] * days + spread, 1e-9)
+        uncertainty = np.sqrt(self._uncertain)
+        planned = planned_position(self._planned, uncertainty, params.target_service, self._lead_time)[:, nodes]
+        planned = np.maximum(planned, 1e-9)
         bonus = target_stock * (1 - np.abs(self._position[:, nodes] - planned) / planned)
         bonus -= extreme * np.maximum(ordered / mean - 3, 0)
         if anticipation:

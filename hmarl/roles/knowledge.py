@@ -103,7 +103,6 @@ def learn(p, s, o, known, settings, first_weekday, weekdays):
                         factor[b, n, k, weekday] += gamma * (observed / old - usual)
                         usual = factor[b, n, k, tomorrow]
                     forecast[b, n, k] = level[b, n, k] * usual
-                asked = demand[b, n, k] + incoming[b, n, k]
                 met = demand[b, n, k] - unmet[b, n, k]
                 shipped, overdue, waiting = 0.0, 0.0, 0.0
                 for i in range(first, last):
@@ -114,6 +113,6 @@ def learn(p, s, o, known, settings, first_weekday, weekdays):
                     shipped += filled[b, c, k]
                     overdue += old_part
                     waiting += owed[b, c, k]
-                service[b, n, k] = met / asked if asked > 0.0 else 1.0
+                service[b, n, k] = met / observed if observed > 0.0 else 1.0
                 late[b, n, k] = overdue / shipped if shipped > 0.0 else (1.0 if waiting > 0.0 else 0.0)
                 week[b, n, k, week_place] = service[b, n, k]

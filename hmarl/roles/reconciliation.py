@@ -42,8 +42,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.special import ndtri
 
+from hmarl.roles.plan import planned_position, safety_stock
 from hmarl.simulator.costs import day_costs
 
 if TYPE_CHECKING:
@@ -149,16 +149,6 @@ class Reconciliation:
     planned_position: Array  # units
     order_position: Array  # inventory position after the order that the day depends on, units
     reason: NDArray[np.int8]  # index into REASONS
-
-
-def safety_stock(uncertainty: Array, target_service: Array, lead_time: Array) -> Array:
-    """``z(target service) x uncertainty x sqrt(L + 1)`` in units; negative below a target of 0.5."""
-    return ndtri(target_service) * uncertainty * np.sqrt(lead_time + 1.0)
-
-
-def planned_position(forecast: Array, uncertainty: Array, target_service: Array, lead_time: Array) -> Array:
-    """``forecast x (L + 1) + safety stock`` in units: what stock and open orders should add up to."""
-    return forecast * (lead_time + 1.0) + safety_stock(uncertainty, target_service, lead_time)
 
 
 def reconcile(plan: Plan, outcome: Outcome, thresholds: Thresholds | None = None) -> Reconciliation:

@@ -22,13 +22,6 @@ def cost_rate(params: Params) -> np.ndarray:
     return rate
 
 
-def safety_factor(params: Params) -> np.ndarray:
-    """z of the target service level times the root of the protection interval of L + 1 days, ``(N, S)``."""
-    from scipy.special import ndtri
-
-    return ndtri(params.target_service) * np.sqrt(params.lead_time[:, None] + 1.0)
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def reward_default(role, nodes, p, o, known, leaf_start, leaf, mean, safety, uncertain, planned, out):
     """Fill ``out (B, agents)`` for role 0 store, 1 warehouse, 2 supplier.

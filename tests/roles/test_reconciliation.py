@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from hmarl.network.config import Delay, Network, Node, UniformLeadTime, Window
 from hmarl.network.demand import Demand, Spikes
 from hmarl.roles.chain import Chain
+from hmarl.roles.plan import planned_position, safety_stock
 from hmarl.roles.reconciliation import (
     REASONS,
     Ledger,
@@ -19,14 +21,16 @@ from hmarl.roles.reconciliation import (
     Plan,
     Reconciliation,
     Thresholds,
-    planned_position,
     reasons_table,
     reconcile,
-    safety_stock,
     stack,
 )
-from hmarl.roles.reward import safety_factor
-from hmarl.simulator import Simulator
+from hmarl.simulator import Params, Simulator
+
+
+def safety_factor(params: Params) -> np.ndarray:
+    """Stated once more here, in the design's words: z(target service) x sqrt(L + 1)."""
+    return stats.norm.ppf(params.target_service) * np.sqrt(params.lead_time[:, None] + 1)
 
 
 def grid(value: float) -> np.ndarray:
