@@ -1,7 +1,7 @@
 """What an actor's outputs mean: a distribution over discrete or continuous actions.
 
-The outputs are laid out as RLlib's own distributions read them (``TorchCategorical``, ``TorchDiagGaussian``); here the
-few things that PPO needs are plain functions of tensors, because an object a minibatch costs as much as its arithmetic.
+The outputs are laid out as RLlib's own distributions read them (``TorchCategorical``, ``TorchDiagGaussian``). What PPO
+needs of them is written out here, gradients included: objects and a graph a minibatch cost more than its arithmetic.
 """
 
 from __future__ import annotations
@@ -15,14 +15,32 @@ import torch
 from torch import Tensor
 
 
+class Evaluation(Protocol):
+    """Actions under the distributions that an actor's outputs describe."""
+
+    log_probs: Tensor
+    """``(n,)`` of the actions (densities where they are continuous)."""
+    entropy: Tensor
+    """``(n,)`` of the distributions, nats."""
+
+    def gradient(self, of_log_probs: Tensor, of_entropy: float) -> Tensor:
+        """Gradient of a loss by the actor's outputs, ``(n, size)``; by each log-probability ``(n,)`` and each entropy
+        it is given."""
+
+
 class Actions(Protocol):
     """How to draw actions, and how likely they are. `inputs` are the actor's outputs, ``(..., size)``."""
 
     size: int
     """Of the actor's output."""
-    shape: tuple[int, ...]
-    """Of one action."""
-    dtype: type[np.generic]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one action."""
+
+    @property
+    def dtype(self) -> type[np.generic]:
+        """Of one action's numbers."""
 
     def sample(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
         """Draw actions, ``(..., *shape)``."""
@@ -36,17 +54,18 @@ class Actions(Protocol):
     def log_probs(self, inputs: Tensor, actions: Tensor) -> Tensor:
         """Log-probabilities (densities) of actions, ``(...)``."""
 
-    def log_probs_and_entropy(self, inputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """The same, and the mean entropy of the distributions, nats."""
+    def evaluate(self, inputs: Tensor, actions: Tensor) -> Evaluation:
+        """Actions ``(n, *shape)`` under inputs ``(n, size)``."""
 
 
 class Categorical:
     """One of `n` actions; the inputs are logits."""
 
+    shape = ()
     dtype = np.int64
 
     def __init__(self, n: int) -> None:
-        self.size, self.shape = n, ()
+        self.size = n
 
     def sample(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.empty_like(inputs).exponential_(generator=generator).log_()  # Gumbel's way
@@ -61,10 +80,24 @@ class Categorical:
     def log_probs(self, inputs: Tensor, actions: Tensor) -> Tensor:
         return inputs.log_softmax(-1).gather(-1, actions.unsqueeze(-1)).squeeze(-1)
 
-    def log_probs_and_entropy(self, inputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        log_probs = inputs.log_softmax(-1)
-        entropy = -(log_probs.exp() * log_probs).sum(-1).mean()
-        return log_probs.gather(-1, actions.unsqueeze(-1)).squeeze(-1), entropy
+    def evaluate(self, inputs: Tensor, actions: Tensor) -> Evaluation:
+        return _CategoricalEvaluation(inputs, actions)
+
+
+class _CategoricalEvaluation:
+    def __init__(self, logits: Tensor, actions: Tensor) -> None:
+        log_probs = logits.log_softmax(-1)
+        self._taken = actions.unsqueeze(-1)
+        self._probs = log_probs.exp()
+        self._weighted = self._probs * log_probs
+        self.log_probs = log_probs.gather(-1, self._taken).squeeze(-1)
+        self.entropy = -self._weighted.sum(-1)
+
+    def gradient(self, of_log_probs: Tensor, of_entropy: float) -> Tensor:
+        # d log p(a) / dz = 1[a] - p;  dH / dz = -p (log p + H)
+        shared = torch.add(of_log_probs, self.entropy, alpha=of_entropy)
+        gradient = torch.addcmul(self._weighted * -of_entropy, self._probs, shared.unsqueeze(-1), value=-1)
+        return gradient.scatter_add_(-1, self._taken, of_log_probs.unsqueeze(-1))
 
 
 class Gaussian:
@@ -87,13 +120,25 @@ class Gaussian:
         return torch.zeros_like(like)
 
     def log_probs(self, inputs: Tensor, actions: Tensor) -> Tensor:
-        mean, log_std = inputs.chunk(2, -1)
-        score = (actions - mean) * (-log_std).exp()
-        return -(0.5 * score * score + log_std).sum(-1) - 0.5 * self.length * math.log(2 * math.pi)
+        return _GaussianEvaluation(inputs, actions).log_probs
 
-    def log_probs_and_entropy(self, inputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        entropy = inputs[..., self.length :].sum(-1).mean() + 0.5 * self.length * math.log(2 * math.pi * math.e)
-        return self.log_probs(inputs, actions), entropy
+    def evaluate(self, inputs: Tensor, actions: Tensor) -> Evaluation:
+        return _GaussianEvaluation(inputs, actions)
+
+
+class _GaussianEvaluation:
+    def __init__(self, inputs: Tensor, actions: Tensor) -> None:
+        mean, log_std = inputs.chunk(2, -1)
+        self._precision = (-log_std).exp()
+        self._score = (actions - mean) * self._precision
+        self.log_probs = -(0.5 * self._score.square() + log_std + 0.5 * math.log(2 * math.pi)).sum(-1)
+        self.entropy = (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
+
+    def gradient(self, of_log_probs: Tensor, of_entropy: float) -> Tensor:
+        weight = of_log_probs.unsqueeze(-1)
+        of_mean = weight * self._score * self._precision
+        of_log_std = weight * (self._score.square() - 1) + of_entropy
+        return torch.cat([of_mean, of_log_std], -1)
 
 
 def actions_of(space: gym.Space) -> Actions:

@@ -13,15 +13,24 @@ from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, ValueFunctionAPI
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import Tensor, nn
 
+from hmarl.learning.actions import Categorical, actions_of
+from hmarl.learning.distributed import moments
+from hmarl.learning.parameters import FlatParameters
+
 LOCAL, GLOBAL = "local", "global"
+FIRST_LOG_STD = -0.5
+"""Of continuous actions, which go from -1 to 1."""
+
+
+def _tanh_(values: Tensor) -> Tensor:
+    """tanh x = 2 sigmoid 2x - 1, in place: to 1e-7 the same as torch.tanh, which is up to ten times slower on a CPU."""
+    return values.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
 class _Tanh(torch.autograd.Function):
-    """tanh x = 2 sigmoid 2x - 1: to 1e-7 the same as torch.tanh, which is up to ten times slower on a CPU."""
-
     @staticmethod
     def forward(ctx: Any, inputs: Tensor) -> Tensor:
-        outputs = torch.sigmoid(inputs + inputs).mul_(2).sub_(1)
+        outputs = _tanh_(inputs.clone())
         ctx.save_for_backward(outputs)
         return outputs
 
@@ -57,6 +66,32 @@ class MLP(nn.Module):
             inputs = _Tanh.apply(layer(inputs))
         return last(inputs)
 
+    def activations(self, inputs: Tensor) -> list[Tensor]:
+        """Inputs ``(n, features)``, what each hidden layer makes of them, and the outputs; without a graph."""
+        *hidden, last = self.layers
+        values = [inputs]
+        for layer in hidden:
+            values.append(_tanh_(torch.addmm(layer.bias, values[-1], layer.weight.t())))
+        values.append(torch.addmm(last.bias, values[-1], last.weight.t()))
+        return values
+
+    def backward(self, activations: Sequence[Tensor], gradient: Tensor) -> None:
+        """Write into the parameters' ``grad`` the gradient of a loss whose gradient by the outputs is given.
+
+        Parameters
+        ----------
+        activations
+            Of :meth:`activations`.
+        gradient
+            ``(n, outputs)``.
+        """
+        for k in range(len(self.layers) - 1, -1, -1):
+            layer, inputs = self.layers[k], activations[k]
+            torch.mm(gradient.t(), inputs, out=layer.weight.grad)
+            torch.sum(gradient, 0, out=layer.bias.grad)
+            if k:
+                gradient = torch.ops.aten.tanh_backward(gradient.mm(layer.weight), inputs)
+
 
 class ValueScale(nn.Module):
     """Running mean and spread of the critic's targets; values are predicted in these units.
@@ -76,11 +111,12 @@ class ValueScale(nn.Module):
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
     def update(self, targets: Tensor) -> None:
-        """Move towards the mean and standard deviation of a batch of targets."""
+        """Move towards the mean and standard deviation of a batch of targets, all learners' together."""
         weight = 1.0 if self.batches == 0 else self.momentum
         self.batches += 1
-        self.mean.lerp_(targets.mean(), weight)
-        self.std.lerp_(targets.std(correction=0).clamp_min(1e-4), weight)
+        mean, std = moments(targets)
+        self.mean.lerp_(mean, weight)
+        self.std.lerp_(std.clamp_min(1e-4), weight)
 
     def normalise(self, values: Tensor) -> Tensor:
         """Values in units of the spread, from the mean."""
@@ -95,14 +131,19 @@ class ActorCritic(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
 
     Observation: ``Dict(local=Box(features), global=Box(critic features))``. The actor reads `local`, the
     critic `global`; in inference (env runners) the critic does not exist and `global` need not be there.
-    Actions are discrete. ``model_config``: hidden (units of the tanh layers), seed (draws the first weights).
+    Actions: ``Discrete``, or a ``Box`` of one dimension, whose normal distribution has the actor's outputs for means
+    and a standard deviation that is learned, the same for all observations. ``model_config``: hidden (units of the tanh
+    layers), seed (draws the first weights).
     """
 
     def setup(self) -> None:
         spaces, config = self.observation_space, self.model_config
         generator = torch.Generator().manual_seed(config["seed"])
-        hidden, n_actions = config["hidden"], int(self.action_space.n)
-        self.actor = MLP([spaces[LOCAL].shape[0], *hidden, n_actions], 0.01, generator)
+        self.actions = actions_of(self.action_space)
+        discrete = isinstance(self.actions, Categorical)
+        hidden, outputs = config["hidden"], self.actions.size if discrete else self.actions.size // 2
+        self.actor = MLP([spaces[LOCAL].shape[0], *hidden, outputs], 0.01, generator)
+        self.log_std = None if discrete else nn.Parameter(torch.full((outputs,), FIRST_LOG_STD))
         if not self.inference_only:
             self.critic = MLP([spaces[GLOBAL].shape[0], *hidden, 1], 1.0, generator)
             self.value_scale = ValueScale()
@@ -111,30 +152,38 @@ class ActorCritic(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
         return ["critic", "value_scale"]
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return {Columns.ACTION_DIST_INPUTS: self.actor(batch[Columns.OBS][LOCAL])}
+        return {Columns.ACTION_DIST_INPUTS: self.action_inputs(self.actor(batch[Columns.OBS][LOCAL]))}
 
-    def normalised_values(self, observations: Tensor) -> Tensor:
-        """What the critic says of global observations ``(..., features)``, in the units of the scale."""
-        return self.critic(observations).squeeze(-1)
+    def action_inputs(self, outputs: Tensor) -> Tensor:
+        """What describes the distribution of actions, ``(..., actions.size)``, of the actor's outputs."""
+        if self.log_std is None:
+            return outputs
+        return torch.cat([outputs, self.log_std.expand_as(outputs)], -1)
 
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> Tensor:
-        return self.value_scale(self.normalised_values(batch[Columns.OBS][GLOBAL]))
+        return self.value_scale(self.critic(batch[Columns.OBS][GLOBAL]).squeeze(-1))
 
+    def flat_parameters(self) -> FlatParameters:
+        """Bind the parameters to vectors: the actor's are the first group, the critic's the second."""
+        actor = [*self.actor.parameters(), *([] if self.log_std is None else [self.log_std])]
+        return FlatParameters([actor, self.critic.parameters()])
 
-def sample_actions(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw actions from ``(..., actions)`` logits (Gumbel's way)."""
-    noise = torch.empty_like(logits).exponential_(generator=generator).log_()
-    return (logits - noise).argmax(-1)
+    def actor_backward(self, activations: Sequence[Tensor], gradient: Tensor) -> None:
+        """Write into the actor's ``grad`` that of a loss.
 
-
-def greedy_actions(logits: Tensor) -> Tensor:
-    """The likeliest actions, the lowest of equals."""
-    return logits.argmax(-1)
-
-
-def log_probs_of(logits: Tensor, actions: Tensor) -> Tensor:
-    """Log-probabilities of actions ``(...)`` under ``(..., actions)`` logits."""
-    return logits.log_softmax(-1).gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+        Parameters
+        ----------
+        activations
+            Of the actor.
+        gradient
+            ``(n, actions.size)`` of the loss, by :meth:`action_inputs`.
+        """
+        if self.log_std is None:
+            self.actor.backward(activations, gradient)
+            return
+        of_means, of_log_stds = gradient.chunk(2, -1)
+        self.actor.backward(activations, of_means)
+        torch.sum(of_log_stds, 0, out=self.log_std.grad)
 
 
 def actor_weights(module: ActorCritic) -> dict[str, np.ndarray]:

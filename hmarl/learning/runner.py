@@ -33,7 +33,7 @@ from ray.rllib.utils.metrics import (
 
 from hmarl.learning.blocks import Block, Cuts, Observations
 from hmarl.learning.episodes import REWARD_MEAN, Episodes
-from hmarl.learning.module import GLOBAL, LOCAL, greedy_actions, log_probs_of, sample_actions
+from hmarl.learning.module import GLOBAL, LOCAL
 from hmarl.network.config import Network
 from hmarl.roles import Chain, critic_features
 
@@ -254,15 +254,13 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
     def _act(self, role: str, explore: bool, random_actions: bool) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         seen = torch.from_numpy(self._observations[role])
         module, batch = self.module[role], {Columns.OBS: {LOCAL: seen}}
+        forward = module.forward_exploration if explore else module.forward_inference
+        inputs = forward(batch)[Columns.ACTION_DIST_INPUTS]
         if random_actions:
-            logits = torch.zeros((*seen.shape[:2], int(module.action_space.n)))
-        elif explore:
-            logits = module.forward_exploration(batch)[Columns.ACTION_DIST_INPUTS]
-        else:
-            logits = module.forward_inference(batch)[Columns.ACTION_DIST_INPUTS]
+            inputs = module.actions.uniform(inputs)
         sampled = explore or random_actions
-        actions = sample_actions(logits, self._generator) if sampled else greedy_actions(logits)
-        return actions.numpy(), log_probs_of(logits, actions).numpy()
+        actions = module.actions.sample(inputs, self._generator) if sampled else module.actions.likeliest(inputs)
+        return actions.numpy(), module.actions.log_probs(inputs, actions).numpy()
 
     def _orders_of_others(self) -> NDArray[np.float64]:
         orders = np.zeros(self.chain.simulator.shape)

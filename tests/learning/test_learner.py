@@ -101,13 +101,16 @@ def test_every_agent_step_comes_once_an_epoch_in_a_new_order():
     learner = build(["store"]).learner_group._learner
     numbers = torch.arange(10.0)
     columns = {Columns.OBS: {LOCAL: numbers[:, None], GLOBAL: -numbers[:, None]}, Columns.ACTIONS: numbers}
-    parts = list(learner._minibatches(columns, epochs=2, size=4))
-    assert [len(part[Columns.ACTIONS]) for part in parts] == [5, 5, 5, 5]  # 10 / 4 rounds to 2 equal parts
-    for epoch in (parts[:2], parts[2:]):
-        actions = torch.cat([part[Columns.ACTIONS] for part in epoch])
+    assert learner._parts(10, 4) == 2  # 10 / 4 rounds to 2 equal parts
+    epochs = [list(learner._minibatches(columns, 2, shuffle=True)) for _ in range(2)]
+    for parts in epochs:
+        assert [len(part[Columns.ACTIONS]) for part in parts] == [5, 5]
+        actions = torch.cat([part[Columns.ACTIONS] for part in parts])
         assert sorted(actions.tolist()) == list(range(10))
-        assert torch.equal(torch.cat([part[GLOBAL] for part in epoch])[:, 0], -actions)
-    assert parts[0][LOCAL].tolist() != parts[2][LOCAL].tolist()
+        assert torch.equal(torch.cat([part[GLOBAL] for part in parts])[:, 0], -actions)
+    assert epochs[0][0][LOCAL].tolist() != epochs[1][0][LOCAL].tolist()
+    (whole,) = learner._minibatches(columns, 1, shuffle=False)
+    assert torch.equal(whole[Columns.ACTIONS], numbers)
 
 
 def test_only_the_critic_moves_while_it_warms_up():

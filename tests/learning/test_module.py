@@ -10,10 +10,7 @@ from hmarl.learning.module import (
     ActorCritic,
     ValueScale,
     actor_weights,
-    greedy_actions,
     load_actor,
-    log_probs_of,
-    sample_actions,
 )
 from hmarl.learning.runner import role_spaces
 from hmarl.network import load_network
@@ -132,10 +129,46 @@ def test_values_are_scaled_by_the_targets_mean_and_spread():
     assert scale(torch.tensor(1.0)).item() == pytest.approx(6.9)
 
 
-def test_actions_are_sampled_with_their_probabilities():
-    logits = torch.log(torch.tensor([0.1, 0.2, 0.7])).expand(20_000, 3)
-    actions = sample_actions(logits, torch.Generator().manual_seed(0))
-    shares = torch.bincount(actions, minlength=3) / len(actions)
-    assert shares.tolist() == pytest.approx([0.1, 0.2, 0.7], abs=4 * 0.5 / 20_000**0.5)
-    assert log_probs_of(logits, actions)[:5].exp().tolist() == pytest.approx([[0.1, 0.2, 0.7][a] for a in actions[:5]])
-    assert set(greedy_actions(logits).tolist()) == {2}
+def test_written_out_gradients_are_autograds(chain):
+    module = make_module(role_spaces(chain)["store"])
+    inputs, gradient = torch.from_numpy(chain.observe("store")).flatten(0, 1), torch.randn(6, 4)
+    module.actor(inputs).backward(gradient)
+    expected = [parameter.grad.clone() for parameter in module.actor.parameters()]
+    flat = module.flat_parameters()
+    with torch.no_grad():
+        activations = module.actor.activations(inputs)
+        module.actor_backward(activations, gradient)
+    assert torch.allclose(activations[-1], module.actor(inputs), atol=1e-6)
+    for parameter, grad in zip(module.actor.parameters(), expected, strict=True):
+        assert torch.allclose(parameter.grad, grad, atol=1e-7)
+    assert flat.groups[0].grad.norm() == torch.cat([grad.flatten() for grad in expected]).norm()
+
+
+def test_flat_parameters_are_the_modules_own(chain):
+    module, other = (make_module(role_spaces(chain)["store"], seed=seed) for seed in (1, 2))
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    flat = module.flat_parameters()
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    module.load_state_dict(other.state_dict())
+    assert torch.equal(flat.groups[0][: 7 * 64].view(64, 7), other.actor.layers[0].weight)
+    flat.gradients.fill_(3.0)
+    flat.clip(0.5)
+    assert flat.gradients.norm().item() == pytest.approx(0.5, rel=1e-4)
+    assert module.critic.layers[0].weight.grad[0, 0] == flat.gradients[0] < 3
+
+
+def test_a_continuous_actor_learns_its_spread(chain):
+    local, box = role_spaces(chain)["store"][0], gym.spaces.Box(-1, 1, (1,), np.float32)
+    module = make_module((local, box))
+    inputs = torch.from_numpy(chain.observe("store"))
+    described = module.forward_train({Columns.OBS: {LOCAL: inputs}})[Columns.ACTION_DIST_INPUTS]
+    assert described.shape == (3, 2, 2)
+    assert described[..., 1].unique().tolist() == [-0.5]
+    described.backward(torch.ones_like(described))
+    expected = module.log_std.grad.clone()
+    module.flat_parameters()
+    with torch.no_grad():
+        rows = inputs.flatten(0, 1)
+        module.actor_backward(module.actor.activations(rows), torch.ones(6, 2))
+    assert torch.equal(module.log_std.grad, expected)
+    assert set(actor_weights(module)) == {f"layers.{k}.{part}" for k in range(3) for part in ("weight", "bias")}

@@ -9,7 +9,7 @@ from ray.rllib.core.columns import Columns
 
 from hmarl.learning.algorithm import PPOSettings, ppo_config
 from hmarl.learning.blocks import Block
-from hmarl.learning.module import LOCAL, log_probs_of
+from hmarl.learning.module import LOCAL
 from hmarl.learning.runner import BatchedEnvRunner
 from hmarl.network import load_network
 from hmarl.roles import Chain
@@ -101,7 +101,9 @@ def test_log_probabilities_are_the_modules():
     (block,) = runner.sample()
     seen = torch.from_numpy(block.observations["store"])
     logits = runner.module["store"].forward_inference({Columns.OBS: {LOCAL: seen}})
-    expected = log_probs_of(logits[Columns.ACTION_DIST_INPUTS], torch.from_numpy(block.actions["store"]))
+    expected = runner.module["store"].actions.log_probs(
+        logits[Columns.ACTION_DIST_INPUTS], torch.from_numpy(block.actions["store"])
+    )
     assert block.log_probs["store"] == pytest.approx(expected.detach().numpy(), abs=1e-6)
 
 

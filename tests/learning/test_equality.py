@@ -1,0 +1,84 @@
+"""The learner against RLlib's own, fed the same blocks through the same connector, with the same optimiser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
+from ray.rllib.core.columns import Columns
+
+from hmarl.learning.algorithm import PPOSettings, ppo_config
+from hmarl.learning.blocks import TrainingBatch
+from hmarl.learning.module import LOCAL
+from hmarl.network import load_network
+from hmarl.policies import make_policy
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+PPO = PPOSettings(
+    replications=8,
+    days=24,
+    minibatch=64,
+    epochs=3,
+    learning_rate=1e-3,
+    final_learning_rate=1e-3,
+    value_loss="squared",
+    normalise_values=False,
+    gradient_clip=0.3,
+)
+
+
+class StockLearner(PPOTorchLearner):
+    """RLlib's, with our Adam."""
+
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+        parameters = self.get_parameters(self._module[module_id])
+        optimizer = torch.optim.Adam(parameters, eps=1e-5, fused=True)
+        self.register_optimizer(module_id=module_id, optimizer=optimizer, params=parameters, lr_or_lr_schedule=1e-3)
+
+
+class WithInputs(TrainingBatch):
+    """The stock learner wants to know the old distributions, which it uses for the KL loss alone."""
+
+    def __call__(self, *, rl_module: Any, **kwargs: Any) -> dict[str, Any]:
+        batch = super().__call__(rl_module=rl_module, **kwargs)
+        for role, columns in batch.items():
+            columns[Columns.ACTION_DIST_INPUTS] = torch.zeros(
+                len(columns[Columns.OBS][LOCAL]), rl_module[role].actions.size
+            )
+        return batch
+
+
+def algorithm(learner: type | None = None):
+    network = load_network("two_store", days=20)
+    rule = make_policy("base_stock", network)
+    config = ppo_config(network, PPO, learns=["store"], others={"warehouse": rule, "supplier": rule}, steps=10_000)
+    if learner:
+        connector = WithInputs(network=network, gamma=PPO.gamma, lambda_=PPO.gae_lambda)
+        config.learners(learner_class=learner, learner_connector=lambda *_: connector)
+    return config.build_algo()
+
+
+def test_weights_are_rllibs_after_several_updates():
+    ours, theirs = algorithm(), algorithm(StockLearner)
+    learners = [a.learner_group._learner for a in (ours, theirs)]
+    first = {name: value.clone() for name, value in learners[0].module["store"].state_dict().items()}
+    for _ in range(4):
+        blocks = ours.env_runner.sample()
+        results = [
+            learner.update(
+                episodes=blocks,
+                num_epochs=PPO.epochs,
+                minibatch_size=PPO.minibatch,
+                shuffle_batch_per_epoch=False,
+                timesteps={"num_env_steps_sampled_lifetime": 0},
+            )["store"]
+            for learner in learners
+        ]
+    stock = learners[1].module["store"].state_dict()
+    for name, value in learners[0].module["store"].state_dict().items():
+        assert (value - stock[name]).abs().max().item() < 1e-6, name
+        assert "value_scale" in name or (value - first[name]).abs().max() > 1e-3
+    assert set(results[0]) == set(results[1]) | {"num_epochs_trained_lifetime"}
