@@ -133,7 +133,7 @@ class BatchedPPOLearner(PPOTorchLearner):
                     flat.gradients[: len(flat.groups[0])] = 0
                 average(flat.gradients)
                 if epoch == epochs - 1:
-                    totals[5] += flat.gradients.norm()
+                    totals[5] += flat.norm()
                     totals[:5] += self._figures(minibatch, values, evaluation, ratio, config, entropy_weight)
                 if config.grad_clip:
                     flat.clip(config.grad_clip)

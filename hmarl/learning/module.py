@@ -60,6 +60,8 @@ class MLP(nn.Module):
             nn.init.orthogonal_(layer.weight, gain if k == len(sizes) else 2**0.5, generator)
             nn.init.zeros_(layer.bias)
 
+        self._pairs = [(layer.weight, layer.bias) for layer in self.layers]
+
     def forward(self, inputs: Tensor) -> Tensor:
         *hidden, last = self.layers
         for layer in hidden:
@@ -68,11 +70,11 @@ class MLP(nn.Module):
 
     def activations(self, inputs: Tensor) -> list[Tensor]:
         """Inputs ``(n, features)``, what each hidden layer makes of them, and the outputs; without a graph."""
-        *hidden, last = self.layers
         values = [inputs]
-        for layer in hidden:
-            values.append(_tanh_(torch.addmm(layer.bias, values[-1], layer.weight.t())))
-        values.append(torch.addmm(last.bias, values[-1], last.weight.t()))
+        for weight, bias in self._pairs[:-1]:
+            values.append(_tanh_(torch.addmm(bias, values[-1], weight.t())))
+        weight, bias = self._pairs[-1]
+        values.append(torch.addmm(bias, values[-1], weight.t()))
         return values
 
     def backward(self, activations: Sequence[Tensor], gradient: Tensor) -> None:
@@ -85,15 +87,15 @@ class MLP(nn.Module):
         gradient
             ``(n, outputs)``.
         """
-        for k in range(len(self.layers) - 1, -1, -1):
-            layer, inputs = self.layers[k], activations[k]
-            if layer.in_features < layer.out_features:  # BLAS wants the narrow side first: up to four times as fast
-                layer.weight.grad.copy_(torch.mm(inputs.t(), gradient).t())
+        for k in range(len(self._pairs) - 1, -1, -1):
+            (weight, bias), inputs = self._pairs[k], activations[k]
+            if weight.shape[1] < weight.shape[0]:  # BLAS wants the narrow side first: up to four times as fast
+                weight.grad.copy_(torch.mm(inputs.t(), gradient).t())
             else:
-                torch.mm(gradient.t(), inputs, out=layer.weight.grad)
-            torch.sum(gradient, 0, out=layer.bias.grad)
+                torch.mm(gradient.t(), inputs, out=weight.grad)
+            torch.sum(gradient, 0, out=bias.grad)
             if k:
-                gradient = torch.ops.aten.tanh_backward(gradient.mm(layer.weight), inputs)
+                gradient = torch.ops.aten.tanh_backward(gradient.mm(weight), inputs)
 
 
 class ValueScale(nn.Module):

@@ -44,4 +44,8 @@ class FlatParameters:
 
     def clip(self, largest: float) -> None:
         """Scale all gradients down where their common norm is above `largest`."""
-        self.gradients.mul_((largest / (self.gradients.norm() + 1e-6)).clamp_max_(1))
+        self.gradients.mul_((self.norm() + 1e-6).reciprocal_().mul_(largest).clamp_max_(1))
+
+    def norm(self) -> torch.Tensor:
+        """Of all gradients together."""
+        return torch.linalg.vector_norm(self.gradients)
