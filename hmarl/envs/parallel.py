@@ -27,7 +27,7 @@ from hmarl.policies import Policy
 from hmarl.simulator import Split, day_costs
 
 
-class SupplyChain(ParallelEnv[str, np.ndarray, int]):
+class SupplyChain(ParallelEnv[str, np.ndarray, Any]):
     """A supply chain whose agents order every day; see :func:`parallel_env`.
 
     An episode has `network.days` days and then truncates: a chain has no last day. That of a `finite`
@@ -62,14 +62,14 @@ class SupplyChain(ParallelEnv[str, np.ndarray, int]):
         for agent, (role, _) in self._place.items():
             shape = (len(chain.roles[role].features),)
             self.observation_spaces[agent] = Box(-np.inf, np.inf, shape, np.float32)
-            self.action_spaces[agent] = Discrete(chain.roles[role].n_actions)
+            self.action_spaces[agent] = chain.roles[role].action_space
         self.state_space = Box(-np.inf, np.inf, self.state().shape, np.float32)
 
     def observation_space(self, agent: str) -> Box:
         """Space of an agent's observation, the same object every time."""
         return self.observation_spaces[agent]
 
-    def action_space(self, agent: str) -> Discrete:
+    def action_space(self, agent: str) -> Discrete | Box:
         """Space of an agent's actions, the same object every time."""
         return self.action_spaces[agent]
 
@@ -86,14 +86,16 @@ class SupplyChain(ParallelEnv[str, np.ndarray, int]):
         return self._observations(), {agent: {} for agent in self.agents}
 
     def step(
-        self, actions: Mapping[str, int]
+        self, actions: Mapping[str, Any]
     ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         """Play a day. An info says what the agent `ordered` (accepted, units) and its `profit` (money).
+
+        Continuous actions are ``(1,)`` arrays; numbers below -1 and above 1 count as -1 and 1.
 
         Raises
         ------
         ValueError
-            If an action is missing, of no agent, or not in the agent's space.
+            If an action is missing, of no agent, or none that the agent has.
         """
         if not self.agents:
             return {}, {}, {}, {}, {}
@@ -127,15 +129,13 @@ class SupplyChain(ParallelEnv[str, np.ndarray, int]):
         print(text)
         return None
 
-    def _by_role(self, actions: Mapping[str, int]) -> dict[str, np.ndarray]:
+    def _by_role(self, actions: Mapping[str, Any]) -> dict[str, np.ndarray]:
         for agent in {*actions, *self.agents}:
             if agent not in self._place:
                 raise ValueError(f"actions: {agent!r}: no agent; one of {', '.join(self.agents)}")
             if agent not in actions:
                 raise ValueError(f"actions: {agent!r}: missing; every agent acts every day")
-            if not self.action_spaces[agent].contains(actions[agent]):
-                highest = self.action_space(agent).n - 1
-                raise ValueError(f"actions: {agent}: {actions[agent]!r}: a whole number from 0 to {highest}")
+            _check(agent, self.action_spaces[agent], actions[agent])
         return self._seats.by_role(actions)
 
     def _observations(self) -> dict[str, np.ndarray]:
@@ -155,6 +155,15 @@ class SupplyChain(ParallelEnv[str, np.ndarray, int]):
             place = chain.roles[role].nodes[k // skus], k % skus
             infos[agent] = {"ordered": float(ordered[place]), "profit": float(profit[place])}
         return infos
+
+
+def _check(agent: str, space: Discrete | Box, action: Any) -> None:
+    if isinstance(space, Discrete):
+        good, allowed = space.contains(action), f"a whole number from 0 to {space.n - 1}"
+    else:
+        good, allowed = np.shape(action) == (1,) and bool(np.isfinite(action).all()), "an array of one finite number"
+    if not good:
+        raise ValueError(f"actions: {agent}: {action!r}: {allowed}")
 
 
 def parallel_env(

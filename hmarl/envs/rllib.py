@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, Space
+from gymnasium.spaces import Box, Dict, Space
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from hmarl.envs.seats import Seats
@@ -67,7 +67,7 @@ class MultiAgentSupplyChain(MultiAgentEnv):
             seen_by_critic = Box(-np.inf, np.inf, (widths[role],), np.float32)
             both = Dict({"local": local, "global": seen_by_critic})
             self.observation_spaces[agent] = both if self._critic_view else local
-            self.action_spaces[agent] = Discrete(agents.n_actions)
+            self.action_spaces[agent] = agents.action_space
         super().__init__()
 
     def reset(
@@ -83,7 +83,7 @@ class MultiAgentSupplyChain(MultiAgentEnv):
         return self._observations(), {}
 
     def step(
-        self, action_dict: dict[str, int]
+        self, action_dict: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, Any]]:
         """Play a day. ``infos["__common__"]`` says which `day` that was and the chain's `profit` (money)."""
         simulator = self._seats.chain.simulator

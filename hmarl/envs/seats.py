@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class Seats:
         Parameters
         ----------
         actions
-            For each role of `roles` ``(B, agents)`` integers.
+            For each role of `roles` ``(B, agents)`` integers, or ``(B, agents, 1)`` numbers where continuous.
         """
         chain = self.chain
         orders = np.zeros(chain.simulator.shape) if self._others is None else self._others.orders(chain)
@@ -95,7 +96,7 @@ class Seats:
         roles = self.chain.roles
         return {agent: (role, k) for role in self.roles for k, agent in enumerate(roles[role].agents)}
 
-    def by_role(self, actions: Mapping[str, int]) -> dict[str, np.ndarray]:
+    def by_role(self, actions: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Actions by agent, of a single chain, as :meth:`play` takes them."""
         roles = self.chain.roles
         return {role: np.array([[actions[agent] for agent in roles[role].agents]]) for role in self.roles}

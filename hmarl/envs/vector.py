@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
@@ -72,7 +72,8 @@ class RoleVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._agents = len(agents.agents)
         self.num_envs = replications * self._agents
         self.single_observation_space = Box(-np.inf, np.inf, (len(agents.features),), np.float32)
-        self.single_action_space = Discrete(agents.n_actions)
+        self.single_action_space = agents.action_space
+        self._continuous = agents.settings.action.continuous
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._over = np.zeros(replications, bool)
@@ -108,7 +109,8 @@ class RoleVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Parameters
         ----------
         actions
-            ``(slots,)`` integers.
+            ``(slots,)`` integers; ``(slots, 1)`` numbers where the role's actions are continuous: those below -1
+            and above 1 count as -1 and 1.
 
         Returns
         -------
@@ -124,7 +126,7 @@ class RoleVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Raises
         ------
         ValueError
-            If the actions have another shape or lie outside the action space.
+            If the actions have another shape, are not below the number of actions, or are not finite.
         """
         seats = self._seats
         seats.play({self._role: self._checked(actions)})
@@ -149,12 +151,17 @@ class RoleVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return self._seats.chain.observe(self._role).reshape(self.num_envs, -1)
 
     def _checked(self, actions: np.ndarray) -> np.ndarray:
-        actions, allowed = np.asarray(actions), int(self.single_action_space.n)
-        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
-            given = f"{actions.dtype} {actions.shape}"
-            raise ValueError(f"actions: {given}: integers, one for each of {self.num_envs} slots")
-        if actions.min() < 0 or actions.max() >= allowed:
-            raise ValueError(f"actions: {actions.min()} to {actions.max()}: from 0 to {allowed - 1}")
+        actions = np.asarray(actions)
+        kinds, words = ("f", "floats") if self._continuous else ("iu", "integers")
+        if actions.shape != self.action_space.shape or actions.dtype.kind not in kinds:
+            expected = f"{words} {self.action_space.shape}, one for each of {self.num_envs} slots"
+            raise ValueError(f"actions: {actions.dtype} {actions.shape}: {expected}")
+        if self._continuous:
+            if not np.isfinite(actions).all():
+                raise ValueError("actions: a number that is not finite")
+        elif actions.min() < 0 or actions.max() >= self.single_action_space.n:
+            highest = self.single_action_space.n - 1
+            raise ValueError(f"actions: {actions.min()} to {actions.max()}: from 0 to {highest}")
         return actions.reshape(self._seats.replications, self._agents)
 
     def _final(self, ended: np.ndarray) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hmarl.errors import InputError
 from hmarl.learning.settings import PPOSettings
@@ -128,8 +129,8 @@ def check_stages(network: Network, stages: Sequence[Stage]) -> None:
         Naming the stage.
     """
 
-    def shape(network: Network) -> dict[str, tuple[int, int]]:
-        return {role: (len(a.features), a.n_actions) for role, a in Chain(network).roles.items()}
+    def shape(network: Network) -> dict[str, tuple[int, Any]]:
+        return {role: (len(a.features), a.action_space) for role, a in Chain(network).roles.items()}
 
     own = shape(network)
     for stage in stages:

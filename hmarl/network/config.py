@@ -153,22 +153,30 @@ class ForecastSettings(Config):
     seasonal_smoothing: float = Field(0.1, gt=0, le=1, description="weight of the newest weekday factor (seasonal)")
 
 
-class Multiples(Config):
+class Choice(Config):
+    """What an agent chooses; the kinds are below."""
+
+    continuous: bool = Field(
+        False, description="an action is a number, -1 for the lowest value to 1 for the highest, not one of the values"
+    )
+
+
+class Multiples(Choice):
     """Order a multiple of the forecast."""
 
     kind: Literal["multiples"] = "multiples"
     values: list[Units] = Field([0, 0.5, 1, 1.5], min_length=2, description="multiples of the agent's forecast")
 
 
-class Quantities(Config):
-    """Order a quantity: 0, step, 2 step, ... high units."""
+class Quantities(Choice):
+    """Order a quantity: 0, step, 2 step, ... high units; where continuous any from 0 to high."""
 
     kind: Literal["quantity"] = "quantity"
     high: float = Field(gt=0, description="largest order, units")
     step: float = Field(1, gt=0, description="units from one action to the next")
 
 
-class OrderUpTo(Config):
+class OrderUpTo(Choice):
     """Order up to a level, in days of mean demand: of the agent's own position, or of its echelon's."""
 
     kind: Literal["order_up_to"] = "order_up_to"
@@ -176,7 +184,7 @@ class OrderUpTo(Config):
     echelon: bool = Field(False, description="the position of the node and all below it, not the node's alone")
 
 
-class Correction(Config):
+class Correction(Choice):
     """Order what a base-stock rule orders, corrected by some days of mean demand."""
 
     kind: Literal["correction"] = "correction"

@@ -68,9 +68,11 @@ def _set(network: Network, data: Data, name: str, value: Any) -> None:
             raise unknown("nodes", rest[0], network.nodes)
         _put(data["nodes"], node, inside.removeprefix(node).strip("."), value, name)
     elif first in Network.model_fields:
+        if first == "roles" and rest and rest[0] in ROLES:
+            _role(data, rest[0])
         _put(data, first, ".".join(rest), value, name)
     elif first in ROLES and rest and rest[0] in RoleSettings.model_fields:
-        _put(data["roles"].setdefault(first, {}), rest[0], ".".join(rest[1:]), value, name)
+        _put(_role(data, first), rest[0], ".".join(rest[1:]), value, name)
     elif first in ROLES and rest:
         nodes = network.nodes_of(first)
         if not nodes:
@@ -85,6 +87,11 @@ def _set(network: Network, data: Data, name: str, value: Any) -> None:
         _put_everywhere(data, nodes, [first, *rest], value, name)
     else:
         raise unknown("override", name, [*Network.model_fields, *Node.model_fields, *ROLES, *network.nodes])
+
+
+def _role(data: Data, role: str) -> Data:
+    """The settings of a role; where it has none yet, the kind of action that a part set by name belongs to."""
+    return data["roles"].setdefault(role, {"action": {"kind": RoleSettings().action.kind}})
 
 
 def _sellers(network: Network) -> list[str]:

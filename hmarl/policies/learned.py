@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError
@@ -23,6 +24,7 @@ from hmarl.network.config import ROLES, Action, Network, Quantities
 from hmarl.policies.catalogue import rule_from_json, rule_to_json
 from hmarl.policies.rules import ByRole, Policy
 from hmarl.roles import Chain
+from hmarl.roles.action import bounds_of
 from hmarl.roles.chain import RoleAgents
 
 Weights = Mapping[str, NDArray[np.float32]]
@@ -40,7 +42,8 @@ class LearnedPolicy:
         What it was trained on.
     actors
         Role -> weights of a perceptron with tanh between its layers: ``layers.0.weight (out, in)``,
-        ``layers.0.bias (out,)``, ``layers.1.weight`` ...; the last layer's outputs are the actions' logits.
+        ``layers.0.bias (out,)``, ``layers.1.weight`` ...; the last layer's outputs are the actions' logits,
+        or the one mean of a continuous action.
     others
         Policies of the roles without an actor; rules of the catalogue where it is to be saved.
     name
@@ -69,6 +72,7 @@ class LearnedPolicy:
         if missing:
             raise InputError(f"policy: role {missing[0]}: {_NOBODY}")
         self.features = {role: agents.features for role, agents in roles.items() if role in actors}
+        self.action_spaces = {role: roles[role].action_space for role in self.features}
         self.layers = {role: _layers(roles[role], actors[role]) for role in self.features}
         self._rules = ByRole(self.others)
 
@@ -83,21 +87,30 @@ class LearnedPolicy:
         out = self._rules.orders(chain)
         for role, agents in chain.roles.items():
             if role in self.layers:
-                if agents.features != self.features[role] or agents.n_actions != len(self.layers[role][-1][1]):
+                features, space = self.features[role], self.action_spaces[role]
+                if agents.features != features or agents.action_space != space:
                     raise InputError(
-                        f"policy: role {role}: {len(agents.features)} features and {agents.n_actions} actions"
-                        f" here, trained on {len(self.features[role])} and {len(self.layers[role][-1][1])}"
+                        f"policy: role {role}: {len(agents.features)} features and {_counted(agents.action_space)}"
+                        f" here, trained on {len(features)} and {_counted(space)}"
                     )
                 actions = self.actions(role, chain.observe(role))
                 out[:, agents.nodes] = chain.orders(role, actions).reshape(len(out), -1, out.shape[2])
         return out
 
-    def actions(self, role: str, observations: NDArray[np.float32]) -> NDArray[np.int64]:
-        """The likeliest action ``(...)``, the lowest of equals, for observations ``(..., features)``."""
-        return self.logits(role, observations).argmax(-1)
+    def actions(self, role: str, observations: NDArray[np.float32]) -> NDArray[np.int64] | NDArray[np.float32]:
+        """The likeliest actions for observations ``(..., features)``.
 
-    def logits(self, role: str, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits ``(..., actions)`` for observations ``(..., features)``."""
+        Returns
+        -------
+        numpy.ndarray
+            ``(...)`` integers, the lowest of equals; of a role with continuous actions ``(..., 1)`` numbers
+            from -1 to 1.
+        """
+        outputs = self.outputs(role, observations)
+        return outputs.argmax(-1) if isinstance(self.action_spaces[role], Discrete) else outputs.clip(-1, 1)
+
+    def outputs(self, role: str, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits ``(..., actions)``, or means ``(..., 1)``, for observations ``(..., features)``."""
         *hidden, (weight, bias) = self.layers[role]
         x = np.asarray(observations, np.float32)
         for w, b in hidden:
@@ -126,7 +139,7 @@ class LearnedPolicy:
             "roles": {
                 role: {
                     "features": list(self.features[role]),
-                    "actions": len(layers[-1][1]),
+                    "actions": len(layers[-1][1]) if isinstance(self.action_spaces[role], Discrete) else "continuous",
                     "layers": [name for name in tensors if name.startswith(f"{role}.")],
                 }
                 for role, layers in self.layers.items()
@@ -235,7 +248,7 @@ def _layers(agents: RoleAgents, weights: Weights) -> list[tuple[NDArray[np.float
         if weight.shape != (out, size) or bias.shape != (out,):
             raise InputError(
                 f"{place}: layers.{i}: weight {weight.shape}, bias {bias.shape}: weight {(out, size)},"
-                f" bias {(out,)} for {len(agents.features)} features and {agents.n_actions} actions"
+                f" bias {(out,)} for {len(agents.features)} features and {_counted(agents.action_space)}"
             )
         if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
             raise InputError(f"{place}: layers.{i}: a number that is not finite")
@@ -263,6 +276,13 @@ def _check_moves(role: str, old: Network, new: Network, features: list[str], age
 
 def _told(action: Action) -> str:
     """An action's settings in words: ``multiples of 0, 0.5, 1, 1.5``."""
+    if action.continuous:
+        low, high = bounds_of(action)
+        return f"{action.kind}, any from {low:g} to {high:g}"
     if isinstance(action, Quantities):
         return f"a quantity of 0 to {action.high:g} by {action.step:g}"
     return f"{action.kind} of {', '.join(f'{value:g}' for value in action.values)}"
+
+
+def _counted(space: Discrete | Box) -> str:
+    return f"{space.n} actions" if isinstance(space, Discrete) else "a continuous action"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from gymnasium.spaces import Box, Discrete
 
 from hmarl.network.config import ROLES, WEEKDAYS, Multiples, Network, OrderUpTo, Quantities, RoleSettings
+from hmarl.roles.action import space_of, values_of
 from hmarl.roles.knowledge import Knowledge, begin, learn, make_knowledge, smoothing_of
 from hmarl.roles.observation import FEATURES, feature_names, observe_default, observe_pipeline, pipeline_days
 from hmarl.roles.plan import base_stock_level, planned_position, safety_stock
@@ -22,8 +24,13 @@ class RoleAgents:
     nodes: np.ndarray  # (nodes,) indices
     agents: tuple[str, ...]  # "store_1/coffee"
     features: tuple[str, ...]  # of an observation
-    n_actions: int
+    action_space: Discrete | Box  # of one agent
     settings: RoleSettings
+
+    @property
+    def n_actions(self) -> int:
+        """Outputs of a deployed actor: a logit for each action, or the mean of a continuous one."""
+        return int(self.action_space.n) if isinstance(self.action_space, Discrete) else 1
 
 
 class Chain:
@@ -78,14 +85,12 @@ class Chain:
     def _role_agents(self, role: str) -> RoleAgents:
         network = self.network
         names, settings = network.nodes_of(role), network.role_settings(role)
-        action = settings.action
-        count = int(action.high // action.step) + 1 if isinstance(action, Quantities) else len(action.values)
         return RoleAgents(
             name=role,
             nodes=np.array([network.node_names.index(name) for name in names]),
             agents=tuple(f"{name}/{sku}" for name in names for sku in network.skus),
             features=feature_names(network, role),
-            n_actions=count,
+            action_space=space_of(settings.action),
             settings=settings,
         )
 
@@ -150,7 +155,8 @@ class Chain:
         Parameters
         ----------
         actions
-            ``(B, agents)`` integers below the role's ``n_actions``.
+            ``(B, agents)`` integers below the role's ``n_actions``; of a role with continuous actions numbers,
+            ``(B, agents)`` or ``(B, agents, 1)``, clipped to -1 and 1.
 
         Returns
         -------
@@ -159,11 +165,10 @@ class Chain:
         """
         agents, action = self.roles[role], self.roles[role].settings.action
         skus = len(self.network.skus)
-        chosen = np.asarray(actions).reshape(self.replications, len(agents.nodes), skus)
+        value = values_of(action, np.asarray(actions).reshape(self.replications, len(agents.nodes), skus))
         if isinstance(action, Quantities):
-            quantity = chosen * float(action.step)
+            quantity = value
         else:
-            value = np.asarray(action.values)[chosen]
             mean = self.mean_demand[agents.nodes]
             if isinstance(action, Multiples):
                 quantity = value * self.forecast[:, agents.nodes]

@@ -4,10 +4,12 @@ import warnings
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Box
 from pettingzoo.test import parallel_api_test, parallel_seed_test, seed_test
 
 from hmarl.envs import aec_env, parallel_env
 from hmarl.errors import InputError
+from hmarl.network import Network
 from hmarl.network.presets import load_network
 from hmarl.policies import make_policy
 from hmarl.roles import Chain
@@ -26,6 +28,45 @@ def _no_warnings():
 @pytest.mark.parametrize("network", NETWORKS)
 def test_parallel_api(network: str, roles: list[str] | None) -> None:
     parallel_api_test(parallel_env(network, roles), num_cycles=200)
+
+
+def continuous(network: str) -> Network:
+    present = load_network(network)
+    roles = {present.role_of(node) for node in present.nodes}
+    return load_network(network, **{f"{role}.action.continuous": True for role in roles})
+
+
+@pytest.mark.parametrize("network", ["two_store", "beer_game", "serial"])
+def test_parallel_api_of_continuous_actions(network: str) -> None:
+    env = parallel_env(continuous(network))
+    assert all(env.action_space(agent) == Box(-1, 1, (1,), np.float32) for agent in env.possible_agents)
+    parallel_api_test(env, num_cycles=200)
+
+
+def test_seeds_of_continuous_actions() -> None:
+    parallel_seed_test(lambda: parallel_env(continuous("two_store")))
+
+
+def test_only_some_roles_may_be_continuous() -> None:
+    env = parallel_env(load_network("two_store", **{"store.action.continuous": True}))
+    env.reset(seed=1)
+    number = np.array([1 / 3], np.float32)  # of 0 to 1.5 times the forecast: as much as once
+    actions = {agent: number if agent.startswith("store") else 2 for agent in env.agents}
+    twin = parallel_env("two_store")
+    twin.reset(seed=1)
+    assert env.step(actions)[4] == twin.step(dict.fromkeys(twin.agents, 2))[4]
+
+
+def test_continuous_actions_outside_count_as_the_ends() -> None:
+    ordered = []
+    for number in (1, 9.0):
+        env = parallel_env(continuous("two_store"), ["store"])
+        env.reset(seed=0)
+        ordered.append(env.step(dict.fromkeys(env.agents, np.array([number])))[4])
+    assert ordered[0] == ordered[1]
+    for wrong in (0, 0.5, np.zeros(2), np.array([np.nan])):
+        with pytest.raises(ValueError, match=r"store_1/coffee: .*: an array of one finite number"):
+            env.step({"store_1/coffee": wrong, "store_2/coffee": np.zeros(1)})
 
 
 def test_seed() -> None:

@@ -20,8 +20,13 @@ from hmarl.learning.module import ActorCritic
 from hmarl.network.presets import load_network
 from hmarl.roles import ROLES
 
+CONTINUOUS = load_network("two_store", **{f"{role}.action.continuous": True for role in ROLES})
 
-@pytest.mark.parametrize("config", [{}, {"roles": ["warehouse"]}, {"network": "three_store", "critic_view": False}])
+
+@pytest.mark.parametrize(
+    "config",
+    [{}, {"roles": ["warehouse"]}, {"network": "three_store", "critic_view": False}, {"network": CONTINUOUS}],
+)
 def test_rllibs_own_check(config: dict[str, Any]) -> None:
     check_multiagent_environments(MultiAgentSupplyChain(config))
 
@@ -92,9 +97,10 @@ def ppo(env_config: dict[str, Any]) -> PPOConfig:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["flattened", "local only", "actor and critic"])
+@pytest.mark.parametrize("model", ["flattened", "local only", "continuous", "actor and critic"])
 def test_stock_ppo_trains(ray_session: Any, model: str) -> None:
-    config = ppo({"network": "two_store", "critic_view": model != "local only"})
+    network = CONTINUOUS if model == "continuous" else "two_store"
+    config = ppo({"network": network, "critic_view": model in ("flattened", "actor and critic")})
     if model == "actor and critic":
         config.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs={role: actor_critic() for role in ROLES}))
     if model == "flattened":

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
-from gymnasium.wrappers.vector import NormalizeObservation, RecordEpisodeStatistics
+from gymnasium.wrappers.vector import NormalizeObservation, RecordEpisodeStatistics, RescaleAction
 
 from hmarl.envs import RoleVectorEnv
 from hmarl.errors import InputError
@@ -144,6 +146,58 @@ def test_wrong_input() -> None:
         short(AutoresetMode.DISABLED)
     with pytest.raises(InputError, match="roles: 'shop'"):
         RoleVectorEnv("two_store", "shop")
+
+
+def continuous_stores(**settings: Any) -> RoleVectorEnv:
+    network = load_network("two_store", days=DAYS, **{"store.action.continuous": True})
+    return RoleVectorEnv(network, "store", replications=3, **settings)
+
+
+def test_continuous_actions_order_what_the_discrete_ones_do() -> None:
+    numbers, choices = continuous_stores(), short()
+    assert numbers.action_space.shape == (6, 1)
+    np.testing.assert_array_equal(numbers.reset(seed=1)[0], choices.reset(seed=1)[0])
+    rng = np.random.default_rng(0)
+    for _ in range(2 * DAYS):
+        choice = rng.integers(0, 4, 6)
+        number = (choice * 2 / 3 - 1)[:, None]  # multiples 0, 0.5, 1, 1.5
+        number[choice == 3] *= 2  # counts as 1
+        for one, other in zip(numbers.step(number.astype(np.float32))[:4], choices.step(choice)[:4], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_wrong_continuous_actions() -> None:
+    env = continuous_stores()
+    env.reset(seed=0)
+    for wrong in (np.zeros(6), np.zeros((6, 1), int), np.full((6, 1), np.nan)):
+        with pytest.raises(ValueError, match="actions:"):
+            env.step(wrong)
+
+
+def test_gymnasiums_check_of_a_continuous_shop() -> None:
+    class Alone(gymnasium.Env):
+        """The only slot of a vector environment."""
+
+        metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium's
+        render_mode = None
+
+        def __init__(self) -> None:
+            shop = load_network("corner_shop", **{"store.action.continuous": True})
+            self.env = RoleVectorEnv(shop, replications=1, autoreset_mode=AutoresetMode.NEXT_STEP)
+            self.observation_space = self.env.single_observation_space
+            self.action_space = self.env.single_action_space
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            super().reset(seed=seed)
+            observations, infos = self.env.reset(seed=seed)
+            return observations[0], infos
+
+        def step(self, action: np.ndarray) -> Any:
+            observations, rewards, terminations, truncations, infos = self.env.step(action[None])
+            return observations[0], float(rewards[0]), bool(terminations[0]), bool(truncations[0]), infos
+
+    check_env(Alone(), skip_render_check=True)
+    RescaleAction(continuous_stores(), 0.0, 1.0).reset(seed=0)
 
 
 def test_stable_baselines_trains_the_stores() -> None:

@@ -82,6 +82,8 @@ def test_stages_that_change_what_an_actor_sees_are_refused() -> None:
     network = load_network("two_store", **{"roles.store.observation": "pipeline"})
     with pytest.raises(InputError, match="curriculum: far: its agents see"):
         check_stages(network, [Stage(name="far", overrides={"store.lead_time": 9})])
+    with pytest.raises(InputError, match=r"curriculum: any: .*Box.* \(features, actions\): .*Discrete\(4\)"):
+        check_stages(load_network("two_store"), [Stage(name="any", overrides={"store.action.continuous": True})])
     check_stages(load_network("two_store"), [Stage(name="far", overrides={"store.lead_time": 9})])
 
 

@@ -10,6 +10,7 @@ import yaml
 
 from hmarl.errors import InputError
 from hmarl.network import PRESETS, Network, load_network
+from hmarl.network.config import Correction, Multiples
 from hmarl.network.families import FAMILIES
 from hmarl.network.presets import FOLDER
 
@@ -223,6 +224,21 @@ def test_a_demand_for_every_store_replaces_those_by_sku() -> None:
     assert network.item("warehouse", "tea").demand is None
 
 
+@pytest.mark.parametrize("name", ["store.action.continuous", "roles.store.action.continuous"])
+def test_actions_are_made_continuous_by_name(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    roles = "roles: {store: {action: {kind: multiples, continuous: true}}}"
+    file.write_text(f"{(FOLDER / 'two_store.yaml').read_text()}\n{roles}\n")
+    network = load_network("two_store", **{name: True})
+    assert network.model_dump() == load_network(file).model_dump()
+    assert network.role_settings("store").action == Multiples(continuous=True)
+    assert not network.role_settings("warehouse").action.continuous
+    other = load_network("lost_sales", **{name: True}).role_settings("store").action
+    assert (other.kind, other.continuous) == ("quantity", True)
+    kind = load_network("two_store", **{name: True, name.replace("continuous", "kind"): "correction"})
+    assert kind.role_settings("store").action == Correction(continuous=True)
+
+
 @pytest.mark.parametrize(
     ("name", "overrides", "line"),
     [
@@ -249,6 +265,10 @@ def test_a_demand_for_every_store_replaces_those_by_sku() -> None:
         ("two_store", {"store.action": {"kind": "qty"}},
          "two_store: roles.store.action: kind: 'qty': unknown"),
         ("two_store", {"store.action": {"high": 3}}, "two_store: roles.store.action: kind is missing"),
+        ("two_store", {"store.action.continuous": "maybe"},
+         "two_store: roles.store.action.continuous: 'maybe': true or false"),
+        ("two_store", {"roles.store.action.continous": True},
+         "two_store: roles.store.action.continous: unknown, did you mean continuous? one of continuous,"),
         ("two_store", {"roles": {"shop": {}}}, "two_store: roles.shop: 'shop': unknown; it is one of store,"),
         ("two_store", {"nodes": {"<b>": {}}}, "two_store: nodes.<b>: '<b>': a name is up to 64 letters"),
         ("two_store", {"skus": []}, "two_store: skus: []: at least 1 values, not 0"),

@@ -38,6 +38,11 @@ def two_store() -> Network:
 
 
 @pytest.fixture
+def continuous() -> Network:
+    return load_network("two_store", **{"store.action.continuous": True})
+
+
+@pytest.fixture
 def policy(two_store: Network) -> LearnedPolicy:
     others = {"supplier": make_policy("tuned_base_stock", load_network("two_store", days=12), replications=8)}
     return LearnedPolicy(two_store, actors(two_store, "store", "warehouse"), others)
@@ -57,8 +62,8 @@ def test_forward_pass_by_hand(two_store: Network) -> None:
     policy = LearnedPolicy(two_store, {"store": weights}, {"warehouse": none, "supplier": none})
     seen = np.zeros((2, 1, 7), np.float32)
     seen[0, 0, 0] = 1.0  # tanh(1) = 0.76159
-    assert policy.logits("store", seen)[0, 0] == pytest.approx([0.380797, -0.280797, 0, 0], abs=1e-6)
-    assert policy.logits("store", seen)[1, 0] == pytest.approx([-0.380797, 0.480797, 0, 0], abs=1e-6)
+    assert policy.outputs("store", seen)[0, 0] == pytest.approx([0.380797, -0.280797, 0, 0], abs=1e-6)
+    assert policy.outputs("store", seen)[1, 0] == pytest.approx([-0.380797, 0.480797, 0, 0], abs=1e-6)
     assert policy.actions("store", seen).tolist() == [[0], [1]]
 
 
@@ -67,6 +72,43 @@ def test_equal_logits_take_the_lowest_action(two_store: Network) -> None:
     rest = {role: make_policy("no_order", two_store) for role in ("warehouse", "supplier")}
     policy = LearnedPolicy(two_store, {"store": weights}, rest)
     assert policy.actions("store", np.ones((3, 2, 7), np.float32)).tolist() == [[0, 0]] * 3
+
+
+def test_a_continuous_action_is_the_mean_clipped(continuous: Network, tmp_path: Path) -> None:
+    weights = {
+        "layers.0.weight": np.array([[2, 0, 0, 0, 0, 0, 0]], np.float32),  # the mean is 2 stock - 1
+        "layers.0.bias": np.array([-1], np.float32),
+    }
+    none = make_policy("no_order", continuous)
+    made = LearnedPolicy(continuous, {"store": weights}, {"warehouse": none, "supplier": none})
+    seen = np.zeros((3, 1, 7), np.float32)
+    seen[:, 0, 0] = [0.6, 4, -4]
+    for policy in (made, LearnedPolicy.load(made.save(tmp_path))):
+        assert policy.outputs("store", seen)[..., 0].tolist() == pytest.approx(np.array([[0.2], [7], [-9]]))
+        actions = policy.actions("store", seen)
+        assert actions.shape == (3, 1, 1)
+        assert actions[:, 0, 0].tolist() == pytest.approx([0.2, 1, -1])
+        chain = Chain(continuous)
+        stock = chain.observe("store")[0, :, 0]  # in days of mean demand over ten
+        share = np.clip(2 * stock - 1, -1, 1) / 2 + 0.5
+        expected = 1.5 * share * chain.forecast[0, chain.roles["store"].nodes, 0]
+        assert policy.orders(chain)[0, chain.roles["store"].nodes, 0] == pytest.approx(expected, rel=1e-6)
+    assert json.loads((tmp_path / "policy.json").read_text())["roles"]["store"]["actions"] == "continuous"
+
+
+def test_continuous_and_discrete_actors_are_not_taken_for_each_other(
+    continuous: Network, two_store: Network, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"role store: layers.2: .*bias \(1,\) for 7 features and a continuous action"):
+        LearnedPolicy(continuous, actors(two_store, "store", "warehouse", "supplier"))
+    policy = LearnedPolicy(continuous, actors(continuous, "store", "warehouse", "supplier"))
+    with pytest.raises(InputError, match="7 features and 4 actions here, trained on 7 and a continuous action"):
+        policy.orders(Chain(two_store))
+    policy.save(tmp_path)
+    with pytest.raises(
+        InputError, match=r"trained to choose multiples, any from 0 to 1\.5, on two_store it is multiples of"
+    ):
+        LearnedPolicy.load(tmp_path, two_store)
 
 
 def test_orders_are_those_of_the_actions_and_the_rules(policy: LearnedPolicy, two_store: Network) -> None:

@@ -73,6 +73,8 @@ def test_details_say_where_and_why() -> None:
         ({"store.action": {"kind": "multiples", "values": [0, 1]}, "store_1.minimum_order": 121}, False),
         ({"store.action": {"kind": "multiples", "values": [0, 1]}, "store_2.minimum_order": 100}, True),
         ({"store.action": {"kind": "correction"}}, True),
+        ({"store.action": {"kind": "quantity", "high": 69, "step": 35, "continuous": True}}, True),  # 0 to 69
+        ({"store.action": {"kind": "multiples", "values": [0, 0.9], "continuous": True}}, False),
     ],
 )
 def test_actions_that_can_and_cannot_keep_up(changes: dict[str, Any], ok: bool) -> None:

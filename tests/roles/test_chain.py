@@ -142,6 +142,54 @@ def test_actions_are_quantities(action, choice, expected):
     assert chain.orders("store", np.array([[choice, 0]]))[0, 0] == pytest.approx(expected)
 
 
+KINDS: list[dict[str, Any]] = [
+    {"kind": "multiples"},
+    {"kind": "quantity", "high": 20, "step": 4},
+    {"kind": "order_up_to", "values": [2.5, 0, 4]},  # in any order
+    {"kind": "correction"},
+]
+
+
+@pytest.mark.parametrize("action", KINDS, ids=lambda action: action["kind"])
+def test_continuous_actions_at_the_listed_values_are_the_discrete_ones(action):
+    discrete = Chain(small(roles={"store": {"action": action}}))
+    continuous = Chain(small(roles={"store": {"action": {**action, "continuous": True}}}))
+    values = np.array(action.get("values", discrete.roles["store"].settings.action.model_dump().get("values", [])))
+    values = values if len(values) else np.arange(0.0, 21, 4)
+    numbers = 2 * (values - values.min()) / np.ptp(values) - 1
+    for chain in (discrete, continuous):
+        chain.step(orders(5, 10, 7, 9))
+    for choice, number in enumerate(numbers):
+        expected = discrete.orders("store", np.array([[choice, choice]]))
+        asked = continuous.orders("store", np.array([[[number], [number]]], np.float32))
+        assert asked == pytest.approx(expected, rel=1e-6, abs=1e-6)
+        np.testing.assert_array_equal(continuous.orders("store", np.array([[number, number]], np.float32)), asked)
+
+
+@pytest.mark.parametrize("action", KINDS, ids=lambda action: action["kind"])
+def test_continuous_actions_outside_the_range_are_its_ends(action):
+    chain = Chain(small(roles={"store": {"action": {**action, "continuous": True}}}))
+    ends, outside = (chain.orders("store", np.array([[-x, x]])) for x in (1.0, 7.5))
+    np.testing.assert_array_equal(outside, ends)
+
+
+def test_the_ends_of_the_range_are_exact():
+    action = {"kind": "quantity", "high": 0.7, "step": 0.2, "continuous": True}
+    chain = Chain(small(roles={"store": {"action": action}}))
+    # any quantity up to 0.7, though 0.6 is the highest of the list
+    assert chain.orders("store", np.array([[-1.0, 1.0]]))[0].tolist() == [0, 0.7]
+    assert chain.orders("store", np.array([[0.0, 0.5]]))[0].tolist() == pytest.approx([0.35, 0.525])
+
+
+def test_whole_units_are_ordered_where_the_network_has_them():
+    action = {"kind": "quantity", "high": 20, "continuous": True}
+    chain = Chain(small(roles={"store": {"action": action}}))
+    asked = chain.orders("store", np.array([[0.23, -0.9]]))
+    assert asked[0].tolist() == pytest.approx([12.3, 1])
+    chain.step(np.concatenate([asked, [[0, 0]]], axis=1).reshape(1, 4, 1))
+    assert chain.simulator.outcome.ordered.ravel().tolist() == [12, 1, 0, 0]
+
+
 def test_an_echelon_level_counts_the_stock_below():
     action = {"kind": "order_up_to", "values": [0, 5], "echelon": True}
     chain = Chain(small(roles={"warehouse": {"action": action}}))
