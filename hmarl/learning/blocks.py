@@ -57,7 +57,7 @@ class Block:
     next_observations: Observations  # (B, agents, features) after the last day
     cuts: Cuts | None
     ends: NDArray[np.bool_]  # (T, B) the chain began anew after this day
-    actions: dict[str, NDArray[np.int64]]  # (T, B, agents)
+    actions: dict[str, NDArray[Any]]  # (T, B, agents) integers, (T, B, agents, 1) where they are continuous
     log_probs: dict[str, NDArray[np.float32]]  # (T, B, agents)
     rewards: dict[str, NDArray[np.float32]]  # (T, B, agents)
 

@@ -55,7 +55,7 @@ def role_spaces(chain: Chain) -> dict[str, Space]:
     return {
         name: (
             gym.spaces.Dict({LOCAL: box(len(role.features)), GLOBAL: box(sizes[name])}),
-            gym.spaces.Discrete(role.n_actions),
+            role.action_space,
         )
         for name, role in chain.roles.items()
     }

@@ -51,8 +51,8 @@ class WithInputs(TrainingBatch):
         return batch
 
 
-def algorithm(learner: type | None = None):
-    network = load_network("two_store", days=20)
+def algorithm(continuous: bool, learner: type | None = None):
+    network = load_network("two_store", days=20, **{"store.action.continuous": continuous})
     rule = make_policy("base_stock", network)
     config = ppo_config(network, PPO, learns=["store"], others={"warehouse": rule, "supplier": rule}, steps=10_000)
     if learner:
@@ -61,8 +61,9 @@ def algorithm(learner: type | None = None):
     return config.build_algo()
 
 
-def test_weights_are_rllibs_after_several_updates():
-    ours, theirs = algorithm(), algorithm(StockLearner)
+@pytest.mark.parametrize("continuous", [False, True], ids=["discrete", "continuous"])
+def test_weights_are_rllibs_after_several_updates(continuous):
+    ours, theirs = algorithm(continuous), algorithm(continuous, StockLearner)
     learners = [a.learner_group._learner for a in (ours, theirs)]
     first = {name: value.clone() for name, value in learners[0].module["store"].state_dict().items()}
     for _ in range(4):
