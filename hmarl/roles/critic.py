@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable, Mapping
 
 import numpy as np
 
@@ -14,13 +14,17 @@ def critic_features(network: Network, features: dict[str, int]) -> dict[str, int
     return {role: features[role] + sum(features[r] for r in _others(role, features)) for role in features}
 
 
-def critic_view(network: Network, observations: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def critic_view(
+    network: Network, observations: Mapping[str, np.ndarray], roles: Iterable[str] | None = None
+) -> dict[str, np.ndarray]:
     """The critic's view of every agent, made of local observations alone.
 
     Parameters
     ----------
     observations
         By role ``(..., agents, features)``: agents of a role node by node, SKU by SKU.
+    roles
+        Whose views; all roles observed where left out.
 
     Returns
     -------
@@ -30,17 +34,25 @@ def critic_view(network: Network, observations: dict[str, np.ndarray]) -> dict[s
         stores of the same SKU. The length does not grow with the number of stores.
     """
     skus = len(network.skus)
-    present = [role for role in ROLES if role in observations]
     by_node = {r: o.reshape(*o.shape[:-2], o.shape[-2] // skus, skus, o.shape[-1]) for r, o in observations.items()}
+    lengths = critic_features(network, {role: seen.shape[-1] for role, seen in by_node.items()})
     views = {}
-    for role in present:
+    for role in [role for role in ROLES if role in observations] if roles is None else roles:
         own = by_node[role]
-        parts = [own]
+        view = np.empty((*own.shape[:-1], lengths[role]), own.dtype)
+        begin = own.shape[-1]
+        view[..., :begin] = own
         for other in _others(role, observations):
-            weights = pooling_weights(network, role, other)
-            parts.append(np.einsum("nm,...msf->...nsf", weights.astype(own.dtype), by_node[other]))
-        joined = np.concatenate(parts, axis=-1)
-        views[role] = joined.reshape(*observations[role].shape[:-1], joined.shape[-1])
+            seen = by_node[other]
+            end = begin + seen.shape[-1]
+            means: dict[bytes, np.ndarray | float] = {}
+            for node, weights in enumerate(pooling_weights(network, role, other)):
+                key = weights.tobytes()
+                if key not in means:
+                    means[key] = sum(float(weights[m]) * seen[..., m, :, :] for m in np.flatnonzero(weights))
+                view[..., node, :, begin:end] = means[key]
+            begin = end
+        views[role] = view.reshape(*observations[role].shape[:-1], lengths[role])
     return views
 
 
