@@ -16,7 +16,7 @@ from hmarl.errors import InputError
 from hmarl.learning.blocks import TrainingBatch
 from hmarl.learning.learner import BatchedPPOLearner
 from hmarl.learning.module import ActorCritic
-from hmarl.learning.runner import BatchedEnvRunner, role_spaces
+from hmarl.learning.runner import BatchedEnvRunner, raise_failures, role_spaces
 from hmarl.learning.settings import PPO_SETTINGS, PPOSettings
 from hmarl.network.config import Network
 from hmarl.roles import Chain
@@ -57,17 +57,22 @@ def ppo_config(
         Of first weights, sampled actions, demand and minibatches: the same seed gives identical numbers on
         one machine.
     num_env_runners, num_learners
-        Remote ones; 0: in this process.
+        Remote ones; 0: in this process. Each runner steps `ppo.replications`. Learners share the replications
+        sampled and the agent-steps of a minibatch among them.
 
     Raises
     ------
     InputError
-        If a role to learn is not in the network, or nobody acts for a role.
+        If a role to learn is not in the network, nobody acts for a role, or replications cannot be shared equally.
     """
     ppo, others = ppo or PPOSettings(), dict(others or {})
     spaces = role_spaces(Chain(network))
     _check_roles(list(spaces), learns, others)
     learns = [role for role in spaces if role in learns]
+    learners = max(1, num_learners)
+    if ppo.replications % learners:
+        raise InputError(f"num_learners: {num_learners}: one that divides the {ppo.replications} replications")
+    batch = ppo.rollout * max(1, num_env_runners) // learners
     model = {"hidden": list(ppo.hidden), "seed": seed}
     specs = {
         role: RLModuleSpec(
@@ -107,8 +112,8 @@ def ppo_config(
             learner_config_dict=ppo.model_dump(include={"value_loss", "normalise_values", "critic_warmup", "threads"}),
         )
         .training(
-            train_batch_size_per_learner=ppo.rollout * max(1, num_env_runners) // max(1, num_learners),
-            minibatch_size=min(ppo.minibatch, ppo.rollout // max(1, num_learners)),
+            train_batch_size_per_learner=batch,
+            minibatch_size=min(-(-ppo.minibatch // learners), batch),
             num_epochs=ppo.epochs,
             lr=_annealed(ppo.learning_rate, ppo.final_learning_rate, steps),
             gamma=ppo.gamma,
@@ -121,6 +126,13 @@ def ppo_config(
             grad_clip_by="global_norm",
             use_kl_loss=False,
         )
+        .evaluation(evaluation_config=PPOConfig.overrides(explore=False))
+        .fault_tolerance(
+            restart_failed_env_runners=True,
+            restart_failed_sub_environments=True,
+            delay_between_env_runner_restarts_s=1,
+        )
+        .callbacks(on_env_runners_recreated=raise_failures)
         .debugging(seed=seed, log_level="ERROR")
     )
 

@@ -14,10 +14,12 @@ from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core.columns import Columns
 from ray.rllib.evaluation.postprocessing import Postprocessing
 
+from hmarl.learning.actions import Actions
+from hmarl.learning.distributed import moments
 from hmarl.learning.gae import gae
 from hmarl.learning.module import GLOBAL, LOCAL, ActorCritic
 from hmarl.network.config import Network
-from hmarl.roles import critic_view
+from hmarl.roles import Chain, critic_view
 
 Observations = dict[str, NDArray[np.float32]]
 """Local observations by role, ``(..., agents, features)``: those of all roles, once a replication. What the
@@ -45,6 +47,12 @@ class Cuts:
             },
         )
 
+    def among(self, rows: slice) -> Cuts:
+        """Those of some replications, counted from the first of them."""
+        chosen = (self.row >= rows.start) & (self.row < rows.stop)
+        observations = {role: seen[chosen] for role, seen in self.observations.items()}
+        return Cuts(self.day[chosen], self.row[chosen] - rows.start, observations)
+
 
 @dataclass
 class Block:
@@ -57,26 +65,58 @@ class Block:
     next_observations: Observations  # (B, agents, features) after the last day
     cuts: Cuts | None
     ends: NDArray[np.bool_]  # (T, B) the chain began anew after this day
-    actions: dict[str, NDArray[Any]]  # (T, B, agents) integers, (T, B, agents, 1) where they are continuous
+    actions: dict[str, NDArray[Any]]  # (T, B, agents, *shape of an action)
+    inputs: dict[str, NDArray[np.float32]]  # (T, B, agents, size) of the distributions drawn from
     log_probs: dict[str, NDArray[np.float32]]  # (T, B, agents)
     rewards: dict[str, NDArray[np.float32]]  # (T, B, agents)
 
     @classmethod
-    def empty(cls, now: Observations, learns: Sequence[str], days: int) -> Block:
-        """Room for `days` days; `now` is what the agents see, ``(B, agents, features)``."""
-        shapes = {role: (days, *now[role].shape[:2]) for role in learns}
+    def empty(cls, chain: Chain, learns: Mapping[str, Actions], days: int) -> Block:
+        """Room for `days` days of a chain; what is known only at the end is left out."""
+        sizes = {role: (days, chain.replications, len(agents.agents)) for role, agents in chain.roles.items()}
         return cls(
-            observations={role: np.empty((days, *seen.shape), np.float32) for role, seen in now.items()},
-            next_observations=now,
+            observations={
+                role: np.empty((*size, len(chain.roles[role].features)), np.float32) for role, size in sizes.items()
+            },
+            next_observations={},
             cuts=None,
-            ends=np.zeros((days, len(next(iter(now.values())))), bool),
-            actions={role: np.empty(shape, np.int64) for role, shape in shapes.items()},
-            log_probs={role: np.empty(shape, np.float32) for role, shape in shapes.items()},
-            rewards={role: np.empty(shape, np.float32) for role, shape in shapes.items()},
+            ends=np.zeros((days, chain.replications), bool),
+            actions={role: np.empty((*sizes[role], *kind.shape), kind.dtype) for role, kind in learns.items()},
+            inputs={role: np.empty((*sizes[role], kind.size), np.float32) for role, kind in learns.items()},
+            log_probs={},
+            rewards={},
         )
 
     def __len__(self) -> int:
         return self.ends.size
+
+    def __getitem__(self, steps: slice) -> Block:
+        """Views of some replications: as many as have these environment steps, rounded up.
+
+        RLlib divides what was sampled among several learners so; see :meth:`slice`.
+        """
+        days, replications = self.ends.shape
+        first, last, _ = steps.indices(len(self))
+        rows = slice(-(-first // days), -(-last // days))
+        assert rows.stop <= replications
+
+        def of(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+            return {role: array[:, rows] for role, array in columns.items()}
+
+        return Block(
+            observations=of(self.observations),
+            next_observations={role: seen[rows] for role, seen in self.next_observations.items()},
+            cuts=self.cuts and self.cuts.among(rows),
+            ends=self.ends[:, rows],
+            actions=of(self.actions),
+            inputs=of(self.inputs),
+            log_probs=of(self.log_probs),
+            rewards=of(self.rewards),
+        )
+
+    def slice(self, steps: slice, *, len_lookback_buffer: int | None = None) -> Block:
+        """The same under the name and with the parameters of RLlib's episodes; nothing is looked back on."""
+        return self[steps]
 
     def env_steps(self) -> int:
         """Days of all replications."""
@@ -84,15 +124,15 @@ class Block:
 
     def agent_steps(self) -> int:
         """Decisions of the agents that learn."""
-        return sum(actions.size for actions in self.actions.values())
+        return sum(log_probs.size for log_probs in self.log_probs.values())
 
 
 class TrainingBatch(ConnectorV2):
     """The learner connector: blocks in, for each role that learns a batch of agent-steps out.
 
-    Each batch has the observations (local and global), actions, their log-probabilities, advantages
-    (normalised over the batch), value targets and the values they were worked out with, as tensors on the
-    learner's device.
+    Each batch has the observations (local and global), actions, their log-probabilities and the inputs of the
+    distributions they were drawn from, advantages (normalised over the batches of all learners), value targets and
+    the values they were worked out with, as tensors on the learner's device.
 
     Parameters
     ----------
@@ -134,12 +174,11 @@ class TrainingBatch(ConnectorV2):
         following = np.concatenate([now[1:], values(views.last)[1][None]])
         if block.cuts is not None:
             following[block.cuts.day, block.cuts.row] = 0 if self.network.finite else values(views.cuts)[1]
-        advantages = gae(block.rewards[role], now, following, block.ends[:, :, None], self.gamma, self.lambda_).astype(
-            np.float32
-        )
+        advantages = gae(block.rewards[role], now, following, block.ends[:, :, None], self.gamma, self.lambda_)
         columns: dict[str, NDArray[Any]] = {
             LOCAL: block.observations[role],
             Columns.ACTIONS: block.actions[role],
+            Columns.ACTION_DIST_INPUTS: block.inputs[role],
             Columns.ACTION_LOGP: block.log_probs[role],
             Postprocessing.ADVANTAGES: advantages,
             Postprocessing.VALUE_TARGETS: advantages + now,
@@ -150,20 +189,20 @@ class TrainingBatch(ConnectorV2):
 
 
 class _Views:
-    """What the critics see of a block."""
+    """What the critics of the roles that learn see of a block."""
 
     def __init__(self, network: Network, block: Block) -> None:
-        self.days = critic_view(network, block.observations)
-        self.last = critic_view(network, block.next_observations)
-        self.cuts = {} if block.cuts is None else critic_view(network, block.cuts.observations)
+        learns = list(block.actions)
+        self.days = critic_view(network, block.observations, learns)
+        self.last = critic_view(network, block.next_observations, learns)
+        self.cuts = {} if block.cuts is None else critic_view(network, block.cuts.observations, learns)
 
 
 def _joined(parts: list[dict[str, torch.Tensor]]) -> dict[str, Any]:
     batch: dict[str, Any] = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     batch[Columns.OBS] = {LOCAL: batch.pop(LOCAL), GLOBAL: batch.pop(GLOBAL)}
-    advantages = batch[Postprocessing.ADVANTAGES]
-    spread = advantages.std(correction=0).clamp_min(1e-4)
-    batch[Postprocessing.ADVANTAGES] = (advantages - advantages.mean()) / spread
+    mean, spread = moments(batch[Postprocessing.ADVANTAGES])
+    batch[Postprocessing.ADVANTAGES] = (batch[Postprocessing.ADVANTAGES] - mean) / spread.clamp_min(1e-4)
     return batch
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +30,6 @@ REWARD_MEAN = "module_reward_mean"
 
 @dataclass(frozen=True)
 class _Episode:
-    days: int
     seconds: float
     returns: NDArray[np.float64]  # of all agents, role by role
 
@@ -45,64 +43,81 @@ class Episodes:
         Names of the agents that learn, by role.
     replications
         B.
+    days
+        Of an episode; what ends sooner, because it began later, is not booked.
     smoothing
-        How many finished episodes the means are over.
+        How many finished episodes the means are over; None: all since they were last logged.
     """
 
-    def __init__(self, agents: Mapping[str, tuple[str, ...]], replications: int, smoothing: int) -> None:
+    def __init__(
+        self, agents: Mapping[str, tuple[str, ...]], replications: int, days: int, smoothing: int | None
+    ) -> None:
         self._agents = dict(agents)
         self._names = [name for names in agents.values() for name in names]
+        self._length, self._smoothing = days, smoothing
         self._finished: deque[_Episode] = deque(maxlen=smoothing)
         self._new = 0
         self.days = np.zeros(replications, np.int64)
         self._returns = np.zeros((replications, len(self._names)))
-        self._began = np.zeros(replications)
-        self.begin(np.ones(replications, bool))
+        self._seconds = np.zeros(replications)
 
     def begin(self, rows: NDArray[np.bool_]) -> None:
         """Start counting anew in these replications, ``(B,)`` booleans."""
         self.days[rows] = 0
         self._returns[rows] = 0
-        self._began[rows] = time.perf_counter()
+        self._seconds[rows] = 0
 
-    def add(self, rewards: list[NDArray[np.float64]]) -> None:
-        """A day's rewards, ``(B, agents)`` for each role."""
-        self.days += 1
-        self._returns += np.concatenate(rewards, axis=1)
+    def add(self, rewards: NDArray[np.floating], ends: NDArray[np.bool_], seconds: float) -> None:
+        """Count a rollout.
 
-    def finish(self, rows: NDArray[np.bool_]) -> None:
-        """Book the episodes of these replications and start anew."""
-        now = time.perf_counter()
-        for row in np.flatnonzero(rows):
-            episode = _Episode(int(self.days[row]), now - self._began[row], self._returns[row].copy())
-            self._finished.append(episode)
-        self._new += int(rows.sum())
+        Parameters
+        ----------
+        rewards
+            ``(T, B, agents)`` of all roles.
+        ends
+            ``(T, B)`` whether an episode ended with the day.
+        seconds
+            How long it took.
+        """
+        some = ends.any(1)
+        some[-1] = True
+        begin, a_day = 0, seconds / len(ends)
+        for end in np.flatnonzero(some) + 1:
+            self.days += end - begin
+            self._seconds += (end - begin) * a_day
+            self._returns += rewards[begin:end].sum(0, np.float64)
+            self._finish(ends[end - 1])
+            begin = end
+
+    def _finish(self, rows: NDArray[np.bool_]) -> None:
+        for row in np.flatnonzero(rows & (self.days == self._length)):
+            self._finished.append(_Episode(self._seconds[row], self._returns[row].copy()))
+            self._new += 1
         self.begin(rows)
 
     def log(self, metrics: MetricsLogger) -> None:
-        """Log the means over the last finished episodes, where any finished since the last time."""
-        if not self._new:
-            return
-        days = np.array([episode.days for episode in self._finished])
-        by_agent = np.mean([episode.returns for episode in self._finished], axis=0)
-        totals = np.array([episode.returns.sum() for episode in self._finished])
-        splits = np.cumsum([len(names) for names in self._agents.values()])[:-1]
-        by_module = [part.sum() for part in np.split(by_agent, splits)]
-        metrics.log_dict(
-            {
-                EPISODE_LEN_MEAN: days.mean(),
-                EPISODE_LEN_MIN: days.min(),
-                EPISODE_LEN_MAX: days.max(),
+        """Log the means over the last finished episodes, where there are any."""
+        if self._finished:
+            by_agent = np.mean([episode.returns for episode in self._finished], axis=0)
+            totals = np.array([episode.returns.sum() for episode in self._finished])
+            splits = np.cumsum([len(names) for names in self._agents.values()])[:-1]
+            by_module = [part.sum() for part in np.split(by_agent, splits)]
+            means = {
+                EPISODE_LEN_MEAN: self._length,
                 EPISODE_RETURN_MEAN: totals.mean(),
-                EPISODE_RETURN_MIN: totals.min(),
-                EPISODE_RETURN_MAX: totals.max(),
                 EPISODE_DURATION_SEC_MEAN: np.mean([episode.seconds for episode in self._finished]),
                 EPISODE_AGENT_RETURN_MEAN: dict(zip(self._names, by_agent, strict=True)),
-                EPISODE_AGENT_STEPS: dict.fromkeys(self._names, days.mean()),
+                EPISODE_AGENT_STEPS: dict.fromkeys(self._names, self._length),
                 EPISODE_MODULE_RETURN_MEAN: dict(zip(self._agents, by_module, strict=True)),
-            },
-            window=1,
-        )
-        metrics.log_value(NUM_EPISODES, self._new, reduce="sum")
-        metrics.log_value(NUM_EPISODES_LIFETIME, self._new, reduce="lifetime_sum")
+            }
+            metrics.log_dict(means, window=1)
+            lowest = {EPISODE_LEN_MIN: self._length, EPISODE_RETURN_MIN: totals.min()}
+            metrics.log_dict(lowest, reduce="min", window=1)
+            highest = {EPISODE_LEN_MAX: self._length, EPISODE_RETURN_MAX: totals.max()}
+            metrics.log_dict(highest, reduce="max", window=1)
+        if self._new:
+            metrics.log_value(NUM_EPISODES, self._new, reduce="sum")
+            metrics.log_value(NUM_EPISODES_LIFETIME, self._new, reduce="lifetime_sum")
         self._new = 0
+        if self._smoothing is None:
+            self._finished.clear()

@@ -166,7 +166,8 @@ class BatchedPPOLearner(PPOTorchLearner):
     def _minibatches(self, columns: dict[str, Any], parts: int, shuffle: bool) -> Iterator[Tensors]:
         """Every agent-step once, in an order of its own, in equal parts."""
         flat: Tensors = {**columns, **columns[Columns.OBS]}
-        del flat[Columns.OBS]
+        for unused in (Columns.OBS, Columns.ACTION_DIST_INPUTS):
+            flat.pop(unused, None)
         if shuffle:
             count, device = len(flat[LOCAL]), flat[LOCAL].device
             order = torch.randperm(count, generator=self._generator).to(device)

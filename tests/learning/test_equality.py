@@ -7,11 +7,8 @@ from typing import Any
 import pytest
 import torch
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
-from ray.rllib.core.columns import Columns
 
 from hmarl.learning.algorithm import PPOSettings, ppo_config
-from hmarl.learning.blocks import TrainingBatch
-from hmarl.learning.module import LOCAL
 from hmarl.network import load_network
 from hmarl.policies import make_policy
 
@@ -39,25 +36,12 @@ class StockLearner(PPOTorchLearner):
         self.register_optimizer(module_id=module_id, optimizer=optimizer, params=parameters, lr_or_lr_schedule=1e-3)
 
 
-class WithInputs(TrainingBatch):
-    """The stock learner wants to know the old distributions, which it uses for the KL loss alone."""
-
-    def __call__(self, *, rl_module: Any, **kwargs: Any) -> dict[str, Any]:
-        batch = super().__call__(rl_module=rl_module, **kwargs)
-        for role, columns in batch.items():
-            columns[Columns.ACTION_DIST_INPUTS] = torch.zeros(
-                len(columns[Columns.OBS][LOCAL]), rl_module[role].actions.size
-            )
-        return batch
-
-
 def algorithm(continuous: bool, learner: type | None = None):
     network = load_network("two_store", days=20, **{"store.action.continuous": continuous})
     rule = make_policy("base_stock", network)
     config = ppo_config(network, PPO, learns=["store"], others={"warehouse": rule, "supplier": rule}, steps=10_000)
     if learner:
-        connector = WithInputs(network=network, gamma=PPO.gamma, lambda_=PPO.gae_lambda)
-        config.learners(learner_class=learner, learner_connector=lambda *_: connector)
+        config.learners(learner_class=learner)
     return config.build_algo()
 
 

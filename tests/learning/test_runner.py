@@ -7,6 +7,7 @@ import pytest
 import torch
 from ray.rllib.core.columns import Columns
 
+from hmarl.learning.actions import Categorical
 from hmarl.learning.algorithm import PPOSettings, ppo_config
 from hmarl.learning.blocks import Block
 from hmarl.learning.module import LOCAL
@@ -100,10 +101,9 @@ def test_log_probabilities_are_the_modules():
     runner = make_runner()
     (block,) = runner.sample()
     seen = torch.from_numpy(block.observations["store"])
-    logits = runner.module["store"].forward_inference({Columns.OBS: {LOCAL: seen}})
-    expected = runner.module["store"].actions.log_probs(
-        logits[Columns.ACTION_DIST_INPUTS], torch.from_numpy(block.actions["store"])
-    )
+    logits = runner.module["store"].forward_inference({Columns.OBS: {LOCAL: seen}})[Columns.ACTION_DIST_INPUTS]
+    assert block.inputs["store"] == pytest.approx(logits.numpy(), abs=1e-6)
+    expected = Categorical(4).log_probs(logits, torch.from_numpy(block.actions["store"]))
     assert block.log_probs["store"] == pytest.approx(expected.detach().numpy(), abs=1e-6)
 
 
@@ -193,7 +193,7 @@ def test_a_policy_of_two_roles_is_asked_once_a_day():
     both = Constant(100)
     runner = make_runner(others={"warehouse": both, "supplier": both})
     runner.sample()
-    ((policy, nodes),) = runner._others
+    ((policy, nodes),) = runner._sampler._others
     assert policy.asked == 16
     assert [runner.env.network.node_names[n] for n in nodes] == ["warehouse", "supplier"]
 
