@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from hmarl.learning.algorithm import ppo_config, start_from, trained_module
 from hmarl.learning.charts import Charts
@@ -182,11 +183,11 @@ class PhaseTraining:
         began, before = time.perf_counter(), self.state.steps
         results = self._algorithm.train()
         self.state.iteration += 1
-        self.state.steps += self.ppo.rollout * self._agents
+        self.state.steps = int(results[NUM_ENV_STEPS_SAMPLED_LIFETIME]) * self._agents
         seconds = time.perf_counter() - began
         self.state.seconds += seconds
         row = self._row(results)
-        row["steps_per_second"] = round(self.ppo.rollout * self._agents / seconds)
+        row["steps_per_second"] = round((self.state.steps - before) / seconds)
         due = self.state.steps // self.evaluate_every > before // self.evaluate_every
         due = due or self.state.steps >= self.steps
         if due:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
 
 from hmarl.learning.gae import gae
 
@@ -42,3 +43,24 @@ def test_replications_and_agents_do_not_mix():
     # without an end 3, 2 + 3/4, 1 + 2.75/4; with one after day 1: 30, 20, 10 + 20/4
     expected = np.array([[1.6875, 15], [2.75, 20], [3, 30]])
     assert gae(rewards, values, following, ends, 0.5, 0.5)[:, :, 0] == pytest.approx(expected)
+
+
+def test_rllib_says_the_same():
+    """Terminated, truncated and cut episodes in a row, each with the extra last step that RLlib's connector wants."""
+    rng = np.random.default_rng(0)
+    lengths = {"terminated": 7, "truncated": 5, "cut": 9}
+    rewards, values, following, ends, expected = [], [], [], [], []
+    for how, length in lengths.items():
+        reward = rng.normal(size=length).astype(np.float32)
+        value = rng.normal(size=length + 1).astype(np.float32)
+        terminated, truncated = np.zeros(length + 1), np.zeros(length + 1)
+        terminated[length - 1 :] = how == "terminated"
+        truncated[length - 1 :] = how != "terminated"
+        targets = compute_value_targets(value, np.append(reward, np.float32(0)), terminated, truncated, 0.97, 0.9)
+        expected.append((targets - value)[:-1])
+        rewards.append(reward)
+        values.append(value[:-1])
+        following.append(np.append(value[1:-1], 0 if how == "terminated" else value[-1]))
+        ends.append(np.arange(length) == length - 1)
+    ours = gae(*(np.concatenate(x) for x in (rewards, values, following, ends)), 0.97, 0.9)
+    assert ours == pytest.approx(np.concatenate(expected), abs=1e-6)

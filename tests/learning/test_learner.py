@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import torch
 from ray.rllib.core.columns import Columns
-from ray.rllib.evaluation.postprocessing import Postprocessing
 
 from hmarl.learning.algorithm import PPOSettings, ppo_config, trained_module
-from hmarl.learning.blocks import Block, TrainingBatch
 from hmarl.learning.module import GLOBAL, LOCAL
 from hmarl.network import load_network
-from hmarl.roles import Chain, critic_view
+from hmarl.roles import Chain
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -133,48 +131,3 @@ def test_learning_rate_and_entropy_are_annealed_over_the_steps():
     rates = [float(f["default_optimizer_learning_rate"]) for f in figures]
     assert rates == pytest.approx([7.5e-4, 5e-4, 2.5e-4, 0, 0])
     assert [float(f["curr_entropy_coeff"]) for f in figures] == pytest.approx([0.008, 0.006, 0.004, 0.002, 0.002])
-
-
-class Values:
-    """A module whose value of an observation is its own stock feature."""
-
-    def unwrapped(self):
-        return self
-
-    def parameters(self):
-        return iter([torch.zeros(())])
-
-    def compute_values(self, batch):
-        return batch[Columns.OBS][GLOBAL][..., 0]
-
-
-def test_a_block_becomes_a_training_batch():
-    network = load_network("two_store")
-    rng = np.random.default_rng(0)
-    roles = {role: (len(a.agents), len(a.features)) for role, a in Chain(network).roles.items()}
-    seen = {role: rng.normal(size=(2, 1, *shape)).astype(np.float32) for role, shape in roles.items()}
-    seen["store"][:, 0, 0, 0] = 1, 2  # the value of store_1
-    after = {role: o[0] for role, o in seen.items()}
-    after["store"] = after["store"].copy()
-    after["store"][0, 0, 0] = 4
-    block = Block(
-        observations=seen,
-        next_observations=after,
-        cuts=None,
-        ends=np.zeros((2, 1), bool),
-        actions={"store": np.array([[[0, 1]], [[2, 3]]])},
-        log_probs={"store": np.full((2, 1, 2), -1, np.float32)},
-        rewards={"store": np.array([[[3, 0]], [[5, 0]]], np.float32)},
-    )
-    batch = TrainingBatch(network=network, gamma=0.5, lambda_=1.0)(
-        rl_module={"store": Values()}, batch={}, episodes=[block, block]
-    )["store"]
-    assert batch[Columns.ACTIONS].tolist() == [0, 1, 2, 3] * 2
-    expected = critic_view(network, seen)["store"].reshape(4, -1)
-    assert torch.equal(batch[Columns.OBS][GLOBAL][:4], torch.from_numpy(expected))
-    assert batch[Columns.OBS][LOCAL].shape == (8, 7)
-    # store_1: 5 + 4/2 = 7 on the second day, 3 + 7/2 = 6.5 on the first
-    assert batch[Postprocessing.VALUE_TARGETS][[0, 2]].tolist() == [6.5, 7]
-    advantages = batch[Postprocessing.ADVANTAGES]
-    assert advantages.mean().item() == pytest.approx(0, abs=1e-6)
-    assert advantages.std(correction=0).item() == pytest.approx(1, abs=1e-5)
