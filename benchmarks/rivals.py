@@ -70,10 +70,11 @@ class RoleSlots(_Batched):
 
 
 class CentralPlanner(_Batched):
-    """One agent that sees every node's stock and pipeline and orders for all of them; a slot a chain, endless.
+    """One agent that sees every node's stock and pipeline and orders for all of them; a slot a chain.
 
-    Actions are those of the roles, one for each node and SKU; the reward is the first role's of the first agent:
-    for a network whose roles are paid minus the chain's cost.
+    Actions are those of the roles, one for each node and SKU; the reward is that of the first agent, which is the
+    chain's where all are paid minus the chain's cost. Episodes are cut short after the network's days, the first
+    ones staggered.
     """
 
     def __init__(self, network: Network, replications: int) -> None:
@@ -84,14 +85,23 @@ class CentralPlanner(_Batched):
         super().__init__(replications, Box(-np.inf, np.inf, (features,), np.float32), MultiDiscrete(counts))
 
     def reset(self) -> np.ndarray:
-        self.chain = Chain(self.network, self.num_envs, self._seeds[0] or 0, split="train")
+        slots = self.num_envs
+        self.chain = Chain(self.network, slots, self._seeds[0] or 0, split="train")
+        self.chain.reset(np.ones(slots, bool), np.arange(slots) * self.network.days // slots)
         return central_state(self.chain)
 
     def step_wait(self) -> Step:
-        self.chain.step(central_orders(self.chain, self.actions))
-        rewards = self.chain.rewards(next(iter(self.chain.roles)))[:, 0]
-        never = np.zeros(self.num_envs, bool)
-        return central_state(self.chain), rewards.astype(np.float32), never, [{} for _ in range(self.num_envs)]
+        chain = self.chain
+        chain.step(central_orders(chain, self.actions))
+        rewards = chain.rewards(next(iter(chain.roles)))[:, 0].astype(np.float32)
+        observations, over = central_state(chain), chain.simulator.state.day >= self.network.days
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        if over.any():
+            for slot in np.flatnonzero(over):
+                infos[slot] = {"terminal_observation": observations[slot], "TimeLimit.truncated": True}
+            chain.reset(over)
+            observations = central_state(chain)
+        return observations, rewards, over, infos
 
 
 def central_state(chain: Chain) -> np.ndarray:
