@@ -19,34 +19,29 @@ from hmarl.network import Network
 from hmarl.policies import LearnedPolicy, Policy
 from hmarl.roles import Chain
 
-HMARL_STEPS = 2_000_000
+HMARL_DAYS = 1_500_000  # over which learning rate and entropy weight fall
 
 
 def hmarl_settings() -> PPOSettings:
     return PPOSettings(
         replications=64,
-        days=64,
+        days=32,
         minibatch=1024,
-        epochs=4,
+        epochs=5,
         learning_rate=1e-3,
-        final_learning_rate=1e-3,
-        gamma=0.99,
-        endless=True,
+        final_learning_rate=1e-4,
+        gamma=0.97,
     )
 
 
 def rllib_settings() -> PPOSettings:
     """Of stock PPO; `replications` are environments."""
-    return PPOSettings(
-        replications=16, days=128, minibatch=512, epochs=10, learning_rate=1e-3, gamma=0.99, value_coefficient=0.5
-    )
+    return PPOSettings(replications=64, days=32, minibatch=1024, epochs=5, learning_rate=1e-3, gamma=0.97)
 
 
 def sb3_settings() -> PPOSettings:
     """Of Stable-Baselines3's PPO; `replications` are chains."""
-    return PPOSettings(
-        replications=64, days=64, minibatch=1024, epochs=10, learning_rate=1e-3, gamma=0.99, value_coefficient=0.5
-    )
+    return PPOSettings(replications=64, days=32, minibatch=1024, epochs=5, learning_rate=1e-3, gamma=0.97)
 
 
 class Hmarl:
@@ -55,9 +50,7 @@ class Hmarl:
     def __init__(self, network: Network, seed: int, settings: PPOSettings | None = None) -> None:
         self.network, self.roles, self.days = network, list(Chain(network).roles), 0
         self.settings = settings or hmarl_settings()
-        self.algorithm = ppo_config(
-            network, self.settings, learns=self.roles, steps=HMARL_STEPS, seed=seed
-        ).build_algo()
+        self.algorithm = ppo_config(network, self.settings, learns=self.roles, steps=HMARL_DAYS, seed=seed).build_algo()
 
     def iterate(self) -> None:
         self.algorithm.train()

@@ -218,7 +218,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each contender")
     parser.add_argument("--every", type=float, default=3, help="seconds of training between two judgements")
     parser.add_argument("--only", default=",".join(NAMES), help=f"some of {','.join(NAMES)}")
-    parser.add_argument("--quick", action="store_true", help="one seed, 10 seconds each: shows that it runs, no result")
+    parser.add_argument("--quick", action="store_true", help="one seed, 8 seconds each: shows that it runs, no result")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     arguments = parser.parse_args(argv)
     only = arguments.only.split(",")
@@ -227,8 +227,8 @@ def main(argv: list[str] | None = None) -> None:
             parser.error(f"--only: {name!r}: some of {', '.join(NAMES)}")
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[threads] = "1"
-    cap, seeds = (10.0, 1) if arguments.quick else (arguments.cap, arguments.seeds)
-    result = run(arguments.row, cap, seeds, arguments.every, only)
+    cap, seeds, every = (8.0, 1, 4.0) if arguments.quick else (arguments.cap, arguments.seeds, arguments.every)
+    result = run(arguments.row, cap, seeds, every, only)
     show(result)
     if arguments.json:
         print(json.dumps(result))
