@@ -282,6 +282,11 @@ class Network(Config):
         """Names of the nodes, in the order of every array's node axis."""
         return list(self.nodes)
 
+    @cached_property
+    def _sources(self) -> set[str | None]:
+        """Names of the nodes that deliver to another."""
+        return {node.upstream for node in self.nodes.values()}
+
     def children(self, name: str) -> list[str]:
         """The nodes that `name` delivers to."""
         return [child for child, node in self.nodes.items() if node.upstream == name]
@@ -291,7 +296,7 @@ class Network(Config):
         node = self.nodes[name]
         if node.role is not None:
             return node.role
-        if not self.children(name):
+        if name not in self._sources:
             return "store"
         return "supplier" if node.upstream is None else "warehouse"
 
