@@ -2,6 +2,6 @@
 
 from hmarl.network.config import ROLES
 from hmarl.roles.chain import Chain, RoleAgents
-from hmarl.roles.critic import critic_features, critic_view, pooling_weights
+from hmarl.roles.critic import critic_features, critic_view
 
-__all__ = ["ROLES", "Chain", "RoleAgents", "critic_features", "critic_view", "pooling_weights"]
+__all__ = ["ROLES", "Chain", "RoleAgents", "critic_features", "critic_view"]

@@ -45,12 +45,11 @@ def critic_view(
         for other in _others(role, observations):
             seen = by_node[other]
             end = begin + seen.shape[-1]
-            means: dict[bytes, np.ndarray | float] = {}
-            for node, weights in enumerate(pooling_weights(network, role, other)):
-                key = weights.tobytes()
-                if key not in means:
-                    means[key] = sum(float(weights[m]) * seen[..., m, :, :] for m in np.flatnonzero(weights))
-                view[..., node, :, begin:end] = means[key]
+            if other == "store":
+                view[..., begin:end] = seen.mean(-3, keepdims=True)
+            else:
+                for node, above in enumerate(_upstream(network, role, other)):
+                    view[..., node, :, begin:end] = seen[..., above, :, :].mean(-3) if above else 0
             begin = end
         views[role] = view.reshape(*observations[role].shape[:-1], lengths[role])
     return views
@@ -62,17 +61,15 @@ def _others(role: str, present: Container[str]) -> list[str]:
     return above + (["store"] if "store" in present else [])
 
 
-def pooling_weights(network: Network, role: str, other: str) -> np.ndarray:
-    """Weights ``(nodes of role, nodes of other)``: the mean over the nodes upstream, or over all stores."""
-    rows, columns = network.nodes_of(role), network.nodes_of(other)
-    if other == "store":
-        return np.full((len(rows), len(columns)), 1 / len(columns))
-    weights = np.zeros((len(rows), len(columns)))
-    for i, name in enumerate(rows):
+def _upstream(network: Network, role: str, other: str) -> list[list[int]]:
+    """For each node of a role, which of the other role's nodes are upstream of it."""
+    places = {name: place for place, name in enumerate(network.nodes_of(other))}
+    found: list[list[int]] = []
+    for name in network.nodes_of(role):
+        found.append([])
         above = network.nodes[name].upstream
         while above is not None:
-            if above in columns:
-                weights[i, columns.index(above)] = 1
+            if above in places:
+                found[-1].append(places[above])
             above = network.nodes[above].upstream
-        weights[i] /= max(weights[i].sum(), 1)
-    return weights
+    return found

@@ -106,9 +106,7 @@ def test_means_are_over_the_runners(remote: Algorithm):
     assert float(result["episode_return_max"]) == pytest.approx(np.max([np.max(some) for some in returns]))
 
 
-def test_evaluation_is_on_the_same_validation_draws_each_time(
-    remote: Algorithm, monkeypatch: pytest.MonkeyPatch
-):
+def test_evaluation_is_on_the_same_validation_draws_each_time(remote: Algorithm, monkeypatch: pytest.MonkeyPatch):
     evaluator = remote.eval_env_runner_group
     (split,) = evaluator.foreach_env_runner(lambda r: r.chain.simulator.split, local_env_runner=False)
     assert split == "validation"
