@@ -319,8 +319,8 @@ def show(result: dict[str, Any]) -> None:
                 f"  {_spread(row['sampled_per_second'])}  {_spread(row['learned_per_second'])}"
             )
         print(
-            f"{result['cores']} cores set the limit: runners, learner and the nodes' own processes share them. The "
-            "learner\nruns in one process whatever the number of runners, and takes most of an iteration."
+            f"{result['cores']} cores set the limit: runners, the learner and Ray's own processes share them, "
+            "and runners that find\nno idle core take time from each other."
         )
 
 
