@@ -15,15 +15,14 @@ training   the stores' agents, which learn with hmarl's default PPO settings whi
 
 Every case runs in fresh processes, one a round, cases by turns; figures are medians with lowest and highest. The cost
 of an agent-step is the processor time of the process, which other work on the machine disturbs less than the clock;
-the clock's ratio is told beside it. Memory
-is the peak of the process, Python with torch and Ray included (that part is what it held when the algorithm was
-built); Ray's own processes are not in it.
+the clock's ratio is told beside it. Memory is the peak of the process, Python with torch and Ray included (that part
+is what it held when the algorithm was built); Ray's own processes are not in it.
 
-The runners run on a Ray cluster of several nodes on this machine: a head with 0 CPUs, which holds the learner, and a
-node of 1 CPU for each runner, so that a node has one runner at most. It is bound to the loopback interface, has a
-folder of its own, and ends with the measurement. A rollout is the same for any number of runners, which share the
-replications: only who samples differs. Sampling is the time of an iteration that is not the learner's update:
-playing, sending the rollout, sending the weights.
+The runners run on a Ray cluster of several nodes on this machine: a head with 0 CPUs, which holds the learner, and
+nodes of 1 CPU, as many as runners and at least 2, so that a node has one runner at most. It is bound to the loopback
+interface, has a folder of its own, and ends with the measurement. A rollout, a quarter of that above, is the same for
+any number of runners, which share the replications: only who samples differs. Sampling is the time of an iteration
+that is not the learner's update: playing, sending the rollout, sending the weights.
 """
 
 from __future__ import annotations
