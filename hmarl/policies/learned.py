@@ -24,7 +24,7 @@ from hmarl.network.config import ROLES, Action, Network, Quantities
 from hmarl.policies.catalogue import rule_from_json, rule_to_json
 from hmarl.policies.rules import ByRole, Policy
 from hmarl.roles import Chain
-from hmarl.roles.action import bounds_of
+from hmarl.roles.actions import values_of
 from hmarl.roles.chain import RoleAgents
 
 Weights = Mapping[str, NDArray[np.float32]]
@@ -277,7 +277,7 @@ def _check_moves(role: str, old: Network, new: Network, features: list[str], age
 def _told(action: Action) -> str:
     """An action's settings in words: ``multiples of 0, 0.5, 1, 1.5``."""
     if action.continuous:
-        low, high = bounds_of(action)
+        low, high = values_of(action)
         return f"{action.kind}, any from {low:g} to {high:g}"
     if isinstance(action, Quantities):
         return f"a quantity of 0 to {action.high:g} by {action.step:g}"

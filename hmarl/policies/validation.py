@@ -11,7 +11,7 @@ from hmarl.errors import InputError
 from hmarl.network.config import Multiples, Network, OrderUpTo, Quantities
 from hmarl.policies.catalogue import make_policy
 from hmarl.roles import Chain
-from hmarl.roles.action import bounds_of
+from hmarl.roles.actions import values_of
 from hmarl.simulator import Params, compile_network
 
 REPLICATIONS = 64
@@ -137,12 +137,12 @@ def _actions(network: Network, params: Params) -> list[str]:
             if mean == 0:
                 continue
             if isinstance(action, Quantities):
-                largest = bounds_of(action)[1]
+                largest = values_of(action).max()
             elif isinstance(action, Multiples):
-                largest = bounds_of(action)[1] * mean
+                largest = values_of(action).max() * mean
             elif isinstance(action, OrderUpTo):
                 days = params.lead_time[n] + params.order_lead_time[n] + review
-                largest = bounds_of(action)[1] / days * review * mean
+                largest = values_of(action).max() / days * review * mean
             else:
                 continue
             if largest < mean * review * (1 - 1e-9):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from hmarl.network.config import ROLES, WEEKDAYS, Multiples, Network, OrderUpTo, Quantities, RoleSettings
-from hmarl.roles.action import space_of, values_of
-from hmarl.roles.knowledge import Knowledge, begin, learn, make_knowledge, smoothing_of
-from hmarl.roles.observation import FEATURES, feature_names, observe_default, observe_pipeline, pipeline_days
+from hmarl.network.config import ROLES, WEEKDAYS, Network, RoleSettings
+from hmarl.roles.actions import action_kind, chosen_values, quantities, space_of, values_of
+from hmarl.roles.knowledge import Knowledge, begin, forecast_constants, learn, make_arrays
+from hmarl.roles.observation import TILE, feature_names, observe, pipeline_days
 from hmarl.roles.plan import base_stock_level, planned_position, safety_stock
-from hmarl.roles.reward import cost_rate, reward_default
-from hmarl.simulator import Outcome, Simulator, day_costs
+from hmarl.roles.reward import cost_rate, reward
+from hmarl.simulator import Outcome, Params, Simulator, day_costs
+from hmarl.simulator.memory import address_table
+from hmarl.simulator.simulator import batch_first
 
 
 @dataclass(frozen=True)
@@ -64,19 +68,60 @@ class Chain:
         self.roles = {role: self._role_agents(role) for role in ROLES if network.nodes_of(role)}
         self.mean_demand = np.where(params.mean_demand > 0, params.mean_demand, 1.0)
         self.cost_rate = cost_rate(params)
-        self.known: Knowledge = make_knowledge(params, network.forecast, replications)
         self._lead_time = params.lead_time[:, None]
-        self._safety = safety_stock(1.0, params.target_service, self._lead_time)
-        self._textbook = base_stock_level(params)
-        self._smoothing = smoothing_of(network.forecast)
-        self._first_weekday = WEEKDAYS.index(network.first_weekday)
-        self._weekdays = network.period == "day"
-        self._leaf_start, self._leaf = _leaves_below(params.parent)
-        self._planned = self.known.forecast.copy()
-        self._uncertain = self.known.variance.copy()
-        self._position = np.zeros(self.simulator.shape)
+        self._values = {role: values_of(agents.settings.action) for role, agents in self.roles.items()}
         self._shaped = any(s != (0, 0, 0) for s in (self._weights(role) for role in self.roles))
+        self._position = np.zeros(self.simulator.shape)
+        self._constants = self._make_constants(params)
+        self._arrays = make_arrays(params, network.forecast, replications)
+        self._bind()
         self.reset()
+
+    def _make_constants(self, params: Params) -> dict[str, Any]:
+        """What the kernels read besides the simulator's arrays and the knowledge; scratch."""
+        network = self.network
+        nodes = [self.roles[role].nodes if role in self.roles else np.zeros(0, np.int64) for role in ROLES]
+        pipelines = {role for role in self.roles if network.role_settings(role).observation == "pipeline"}
+        leaf_start, leaf = _below(params.parent, np.setdiff1d(np.arange(len(params.parent)), params.parent))
+        below_start, below = _below(params.parent, np.arange(len(params.parent)))
+        multiplier, profile = params.demand.multiplier, params.demand.profile[:, 0]
+        patterns = [tuple(profile[leaf[i:j]]) for i, j in pairwise(leaf_start)]
+        distinct = list(dict.fromkeys(patterns))
+        return forecast_constants(network.forecast) | {
+            "mean": self.mean_demand,
+            "rate": self.cost_rate,
+            "safety": safety_stock(1.0, params.target_service, self._lead_time),
+            "textbook": base_stock_level(params),
+            "role_start": np.cumsum([0] + [len(chosen) for chosen in nodes]),
+            "role_nodes": np.concatenate(nodes),
+            "told_apart": np.array([pipeline_days(network, role) if role in pipelines else 0 for role in ROLES]),
+            "leaf_start": leaf_start,
+            "leaf": leaf,
+            "below_start": below_start,
+            "below": below,
+            "season": np.array([multiplier[list(pattern)].mean(0) for pattern in distinct]),
+            "season_row": np.array([distinct.index(pattern) for pattern in patterns]),
+            "days_ahead": np.ceil(params.lead_time).astype(np.int64),
+            "first_weekday": WEEKDAYS.index(network.first_weekday),
+            "weekdays": network.period == "day",
+            "episode_days": network.days,
+            "tile": np.zeros((4, min(TILE, self.replications))),
+            "learn_rows": np.zeros((5, self.replications)),
+            "position_rows": np.zeros((2, self.replications)),
+        }
+
+    def _bind(self) -> None:
+        """Show the arrays to Python and to the kernels."""
+        self.known = Knowledge(*(batch_first(self._arrays[name]) for name in Knowledge._fields))
+        self._planned, self._uncertain = batch_first(self._arrays["planned"]), batch_first(self._arrays["uncertain"])
+        self._table = address_table(self.simulator.arrays | self._constants | self._arrays)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in _BOUND}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        vars(self).update(kept)
+        self._bind()
 
     def _weights(self, role: str) -> tuple[float, float, float]:
         shaping = self.network.role_settings(role).shaping
@@ -111,42 +156,29 @@ class Chain:
 
     def step(self, orders: np.ndarray) -> Outcome:
         """Play today with these orders ``(B, N, S)``, units, and learn from it."""
-        simulator = self.simulator
-        self._planned[:] = self.known.forecast
-        self._uncertain[:] = self.known.variance
         if self._shaped:
-            self._position[:] = simulator.inventory_position() + orders
-        outcome = simulator.step(orders)
-        learn(
-            simulator.params, simulator.state, outcome, self.known, self._smoothing, self._first_weekday, self._weekdays
-        )
+            self._position[:] = self.simulator.inventory_position() + orders
+        outcome = self.simulator.step(orders)
+        learn(self._table)
         return outcome
 
     def clone(self) -> Chain:
         """A copy in the same state with the same future draws."""
         other = object.__new__(Chain)
-        other.__dict__.update(self.__dict__)
-        other.simulator = self.simulator.clone()
-        other.known = Knowledge(*(array.copy() for array in self.known))
-        other._planned, other._uncertain = self._planned.copy(), self._uncertain.copy()
-        other._position = self._position.copy()
+        copies = {name: array.copy() for name, array in self._arrays.items()}
+        own = {"simulator": self.simulator.clone(), "_arrays": copies, "_position": self._position.copy()}
+        other.__setstate__(self.__getstate__() | own)
         return other
 
-    def observe(self, role: str) -> np.ndarray:
-        """What each agent of a role sees this morning, ``(B, agents, features)`` float32."""
-        agents, sim = self.roles[role], self.simulator
-        out = np.empty((self.replications, len(agents.agents), len(agents.features)), np.float32)
-        observe_default(
-            ROLES.index(agents.name), agents.nodes, sim.params, sim.state, sim.outcome, self.known,
-            self._leaf_start, self._leaf, self.mean_demand, out[..., : len(FEATURES[role])],
-        )  # fmt: skip
-        if agents.settings.observation == "pipeline":
-            observe_pipeline(
-                agents.nodes, sim.params, sim.state, self.known, sim.echelon_position(), self._seasons(),
-                self.mean_demand, self.cost_rate,
-                pipeline_days(self.network, role), self.network.days,
-                self._first_weekday, self._weekdays, len(FEATURES[role]), out,
-            )  # fmt: skip
+    def observe(self, role: str, out: np.ndarray | None = None) -> np.ndarray:
+        """What each agent of a role sees this morning, ``(B, agents, features)`` float32.
+
+        A new array, or `out`: of that shape and type, contiguous.
+        """
+        if out is None:
+            agents = self.roles[role]
+            out = np.empty((self.replications, len(agents.agents), len(agents.features)), np.float32)
+        observe(self._table, _NUMBER[role], out)
         return out
 
     def orders(self, role: str, actions: np.ndarray) -> np.ndarray:
@@ -164,34 +196,27 @@ class Chain:
             ``(B, agents)`` units, before rounding to what the node may order.
         """
         agents, action = self.roles[role], self.roles[role].settings.action
-        skus = len(self.network.skus)
-        value = values_of(action, np.asarray(actions).reshape(self.replications, len(agents.nodes), skus))
-        if isinstance(action, Quantities):
-            quantity = value
-        else:
-            mean = self.mean_demand[agents.nodes]
-            if isinstance(action, Multiples):
-                quantity = value * self.forecast[:, agents.nodes]
-            else:
-                echelon = isinstance(action, OrderUpTo) and action.echelon
-                position = self.simulator.echelon_position() if echelon else self.simulator.inventory_position()
-                position = position[:, agents.nodes]
-                target = value * mean if isinstance(action, OrderUpTo) else value * mean + self._textbook[agents.nodes]
-                quantity = np.maximum(target - position, 0.0)
-        return quantity.reshape(self.replications, -1)
+        chosen = np.asarray(actions).reshape(self.replications, len(agents.agents))
+        values = chosen_values(self._values[role], chosen, action.continuous)
+        out = np.empty(values.shape)
+        quantities(self._table, _NUMBER[role], *action_kind(action), values, out)
+        return out
 
-    def rewards(self, role: str) -> np.ndarray:
-        """What each agent of a role is paid for the day just booked, ``(B, agents)`` float64."""
-        agents, sim = self.roles[role], self.simulator
-        out = np.empty((self.replications, len(agents.agents)))
+    def rewards(self, role: str, out: np.ndarray | None = None) -> np.ndarray:
+        """What each agent of a role is paid for the day just booked, ``(B, agents)`` float64.
+
+        A new array, or `out`: of that shape and type, contiguous.
+        """
+        agents = self.roles[role]
+        if out is None:
+            out = np.empty((self.replications, len(agents.agents)))
         if agents.settings.reward == "default":
-            reward_default(
-                ROLES.index(agents.name), agents.nodes, sim.params, sim.outcome, self.known, self._leaf_start,
-                self._leaf, self.mean_demand, self._safety, self._uncertain, self._planned, out,
-            )  # fmt: skip
+            reward(self._table, _NUMBER[role], out)
         else:
             out[:] = self._money_reward(agents)
-        return out + self._shaping(agents) if self._shaped else out
+        if self._shaped:
+            out += self._shaping(agents)
+        return out
 
     def _money_reward(self, agents: RoleAgents) -> np.ndarray:
         """Minus the cost, or the profit, of the agent or of the whole chain."""
@@ -216,34 +241,28 @@ class Chain:
         bonus = target_stock * (1 - np.abs(self._position[:, nodes] - planned) / planned)
         bonus -= extreme * np.maximum(ordered / mean - 3, 0)
         if anticipation:
-            peak = self._season(self.simulator.state.day - 1, params.lead_time)[:, nodes, None]
+            peak = self._peak()[:, nodes, None]
             bonus += anticipation * np.maximum(peak - 1, 0) * np.minimum(ordered / mean, 3)
         return bonus.reshape(self.replications, -1)
 
-    def _seasons(self) -> np.ndarray:
-        """The calendar's multiplier today and on the day that today's order serves, ``(B, N, 2)``."""
-        day, lead_time = self.simulator.state.day, self.simulator.params.lead_time
-        return np.stack([self._season(day, np.zeros_like(lead_time)), self._season(day, lead_time)], axis=-1)
-
-    def _season(self, day: np.ndarray, ahead: np.ndarray) -> np.ndarray:
-        """Multiplier of the customers' mean demand some days ahead, ``(B, N)``; the mean over the nodes below."""
-        params, demand = self.simulator.params, self.simulator.params.demand
-        start, cycle = demand.calendar
-        target = day[:, None] + np.ceil(ahead).astype(int)
-        column = np.where(target < start, target, start + (target - start) % cycle)
-        season = np.empty(column.shape)
-        for n in range(len(params.parent)):
-            below = self._leaf[self._leaf_start[n] : self._leaf_start[n + 1]]
-            season[:, n] = demand.multiplier[demand.profile[below, 0][None], column[:, n, None]].mean(1)
-        return season
+    def _peak(self) -> np.ndarray:
+        """Multiplier of the customers' mean demand on the day that yesterday's order serves, ``(B, N)``."""
+        start, cycle = self.simulator.params.demand.calendar
+        day = self.simulator.state.day[:, None] - 1 + self._constants["days_ahead"]
+        column = np.where(day < start, day, start + (day - start) % cycle)
+        return self._constants["season"][self._constants["season_row"], column]
 
 
-def _leaves_below(parent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Leaves below each node (itself for a leaf), as starts ``(N + 1,)`` and indices."""
+_NUMBER = {role: number for number, role in enumerate(ROLES)}
+_BOUND = ("known", "_planned", "_uncertain", "_table")
+
+
+def _below(parent: np.ndarray, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which of some nodes are below each node or that node itself, as starts ``(N + 1,)`` and indices."""
     below: list[list[int]] = [[] for _ in parent]
-    for leaf in np.setdiff1d(np.arange(len(parent)), parent):
-        above = int(leaf)
+    for node in nodes:
+        above = int(node)
         while above >= 0:
-            below[above].append(int(leaf))
+            below[above].append(int(node))
             above = int(parent[above])
     return np.cumsum([0] + [len(row) for row in below]), np.array([n for row in below for n in row], np.int64)

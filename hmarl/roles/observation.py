@@ -7,9 +7,17 @@ inventory position over forecast, at most 30, and 30 where the forecast is 0.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 from hmarl.network.config import Network
+from hmarl.simulator import rows
+from hmarl.simulator.day import position_of
+from hmarl.simulator.memory import declare, fields
+
+declare(types.int64, 1, "role_start role_nodes leaf_start leaf below_start below season_row days_ahead told_apart")
+declare(types.float64, 2, "mean rate season tile learn_rows")
+declare(types.int64, 0, "episode_days")
+TILE = 256  # replications whose observations are made together: as many as stay in the fastest memory
 
 FEATURES = {
     "store": (
@@ -55,119 +63,221 @@ def feature_names(network: Network, role: str) -> tuple[str, ...]:
 
 
 @njit(error_model="numpy")
-def _cover(position, forecast):
-    if forecast <= 0.0:
-        return _MOST_COVER
-    return min(max(position / forecast, 0.0), _MOST_COVER)
+def _put(values, factor, out):
+    """One feature of one agent, scaled and bounded."""
+    for b in range(len(values)):
+        out[b] = min(max(values[b] * factor, -LARGEST), LARGEST)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def observe_default(role, nodes, p, s, o, known, leaf_start, leaf, mean, out):
-    """Fill ``out (B, agents, features)`` for role 0 store, 1 warehouse, 2 supplier; `leaf` lists the stores below."""
-    on_hand, in_transit, owed, backorders, sent = s.on_hand, s.in_transit, s.owed, s.backorders, s.orders_sent
-    forecast, variance, week, service = known.forecast, known.variance, known.week, known.service
-    incoming, unmet, ordered = o.incoming, o.unmet, o.ordered
-    parent, child_start, child, capacity, lead = p.parent, p.child_start, p.child, p.order_capacity, p.lead_time
-    day, delay = s.day, p.delay
-    replications, _, skus, days = in_transit.shape
-    for b in range(replications):
-        for i in range(nodes.shape[0]):
-            n = nodes[i]
-            for k in range(skus):
-                a, scale = i * skus + k, mean[n, k]
-                stock = on_hand[b, n, k] - backorders[b, n, k]
-                for j in range(child_start[n], child_start[n + 1]):
-                    stock -= owed[b, child[j], k]
-                pipeline = 0.0
-                for d in range(days):
-                    pipeline += in_transit[b, n, k, d]
-                average = 0.0
-                for d in range(week.shape[3]):
-                    average += week[b, n, k, d] / week.shape[3]
-                if role == 0:
-                    coming = owed[b, n, k]
-                    for d in range(sent.shape[3]):
-                        coming += sent[b, n, k, d]
-                    up = parent[n]
-                    out[b, a, 0] = stock / scale
-                    out[b, a, 1] = forecast[b, n, k] / scale
-                    out[b, a, 2] = np.sqrt(variance[b, n, k]) / scale
-                    out[b, a, 3] = _cover(stock + pipeline + coming, forecast[b, n, k]) / _COVER
-                    out[b, a, 4] = 1.0 if unmet[b, n, k] > 0.0 else 0.0
-                    out[b, a, 5] = on_hand[b, up, k] / mean[up, k] / _COVER if up >= 0 else 1.0
-                    out[b, a, 6] = average
-                elif role == 1:
-                    lowest, total, served, count = _MOST_COVER, 0.0, 0.0, 0
-                    for j in range(leaf_start[n], leaf_start[n + 1]):
-                        c = leaf[j]
-                        position = on_hand[b, c, k] + owed[b, c, k] - backorders[b, c, k]
-                        for d in range(days):
-                            position += in_transit[b, c, k, d]
-                        cover = _cover(position, forecast[b, c, k])
-                        lowest = min(lowest, cover)
-                        total += cover
-                        served += service[b, c, k]
-                        count += 1
-                    out[b, a, 0] = incoming[b, n, k] / scale
-                    out[b, a, 1] = stock / scale
-                    out[b, a, 2] = pipeline / scale
-                    out[b, a, 3] = lowest / _COVER
-                    out[b, a, 4] = total / max(count, 1) / _COVER
-                    out[b, a, 5] = served / count if count > 0 else 1.0
-                else:
-                    used = ordered[b, n, k]
-                    room = (capacity[n] - used) / scale if capacity[n] < np.inf else _MOST_CAPACITY
-                    out[b, a, 0] = incoming[b, n, k] / scale
-                    out[b, a, 1] = stock / scale
-                    out[b, a, 2] = pipeline / scale
-                    out[b, a, 3] = min(max(room, 0.0), _MOST_CAPACITY)
-                    out[b, a, 4] = (lead[n] + delay[min(day[b], delay.shape[0] - 1), n]) / _COVER
-                    out[b, a, 5] = average
-                for f in range(out.shape[2]):
-                    out[b, a, f] = min(max(out[b, a, f], -LARGEST), LARGEST)
+@njit(error_model="numpy")
+def _put_number(value, out):
+    bounded = min(max(value, -LARGEST), LARGEST)
+    for b in range(len(out)):
+        out[b] = bounded
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def observe_pipeline(
-    nodes, p, s, known, echelon, season, mean, rate, told_apart, episode_days, first_weekday, weekdays, start, out
-):
-    """Fill the features from column `start` on: arrivals by day, what is owed, the forecast, season, costs, days left.
+@njit(error_model="numpy")
+def _put_deviation(variance, factor, out):
+    for b in range(len(out)):
+        out[b] = min(np.sqrt(variance[b]) * factor, LARGEST)
 
-    `echelon (B, N, S)` is the echelon position; `season (B, N, 2)` the calendar's multiplier today and on the day that
-    today's order serves.
 
-    The last of the `told_apart` days of arrivals holds all that comes later, too.
+@njit(error_model="numpy")
+def _cover(position, forecast, out):
+    """Tens of days that a position lasts for."""
+    for b in range(len(out)):
+        cover = position[b] / forecast[b] if forecast[b] > 0.0 else _MOST_COVER
+        out[b] = min(max(cover, 0.0), _MOST_COVER) / _COVER
+
+
+@njit(error_model="numpy")
+def _lower(lowest, values):
+    for b in range(len(lowest)):
+        lowest[b] = min(lowest[b], values[b])
+
+
+@njit(error_model="numpy")
+def _put_signs(numbers, out):
+    for b in range(len(out)):
+        out[b] = 1.0 if numbers[b] > 0.0 else 0.0
+
+
+@njit(error_model="numpy")
+def _put_room(ordered, capacity, factor, out):
+    for b in range(len(out)):
+        out[b] = min(max((capacity - ordered[b]) * factor, 0.0), _MOST_CAPACITY)
+
+
+@njit(error_model="numpy")
+def _observe_store(w, n, k, b0, b1, out):
+    owed, sent, in_transit, on_hand, parent = fields(w, "owed orders_sent in_transit on_hand parent")
+    forecast, variance, unmet, mean, tile = fields(w, "forecast variance unmet mean tile")
+    position, cover, per_unit = tile[0, : b1 - b0], tile[1, : b1 - b0], 1.0 / mean[n, k]
+    _stock(w, n, k, b0, b1, position)
+    _put(position, per_unit, out[:, 0])
+    _put(forecast[n, k, b0:b1], per_unit, out[:, 1])
+    _put_deviation(variance[n, k, b0:b1], per_unit, out[:, 2])
+    for d in range(in_transit.shape[2]):
+        rows.add(position, in_transit[n, k, d, b0:b1])
+    rows.add(position, owed[n, k, b0:b1])
+    for d in range(sent.shape[2]):
+        rows.add(position, sent[n, k, d, b0:b1])
+    _cover(position, forecast[n, k, b0:b1], cover)
+    _put(cover, 1.0, out[:, 3])
+    _put_signs(unmet[n, k, b0:b1], out[:, 4])
+    above = parent[n]
+    if above >= 0:
+        _put(on_hand[above, k, b0:b1], 1.0 / (mean[above, k] * _COVER), out[:, 5])
+    else:
+        _put_number(1.0, out[:, 5])
+    _put_service(w, n, k, b0, b1, out[:, 6])
+
+
+@njit(error_model="numpy")
+def _observe_warehouse(w, n, k, b0, b1, out):
+    on_hand, owed, backorders, in_transit = fields(w, "on_hand owed backorders in_transit")
+    forecast, service, leaf_start, leaf, tile = fields(w, "forecast service leaf_start leaf tile")
+    size, count = b1 - b0, leaf_start[n + 1] - leaf_start[n]
+    work, lowest, total, served = tile[0, :size], tile[1, :size], tile[2, :size], tile[3, :size]
+    _put_orders_and_stock(w, n, k, b0, b1, out)
+    rows.fill(lowest, _MOST_COVER / _COVER)
+    rows.fill(total, 0.0)
+    rows.fill(served, 0.0)
+    for j in range(leaf_start[n], leaf_start[n + 1]):
+        c = leaf[j]
+        rows.copy(work, on_hand[c, k, b0:b1])
+        rows.add(work, owed[c, k, b0:b1])
+        rows.subtract(work, backorders[c, k, b0:b1])
+        for d in range(in_transit.shape[2]):
+            rows.add(work, in_transit[c, k, d, b0:b1])
+        _cover(work, forecast[c, k, b0:b1], work)
+        _lower(lowest, work)
+        rows.add(total, work)
+        rows.add(served, service[c, k, b0:b1])
+    _put(lowest, 1.0, out[:, 3])
+    _put(total, 1.0 / max(count, 1), out[:, 4])
+    if count > 0:
+        _put(served, 1.0 / count, out[:, 5])
+    else:
+        _put_number(1.0, out[:, 5])
+
+
+@njit(error_model="numpy")
+def _observe_supplier(w, n, k, b0, b1, out):
+    ordered, capacity, lead, day, delay = fields(w, "ordered order_capacity lead_time day delay")
+    mean = fields(w, "mean")
+    _put_orders_and_stock(w, n, k, b0, b1, out)
+    if capacity[n] < np.inf:
+        _put_room(ordered[n, k, b0:b1], capacity[n], 1.0 / mean[n, k], out[:, 3])
+    else:
+        _put_number(_MOST_CAPACITY, out[:, 3])
+    for b in range(b1 - b0):
+        out[b, 4] = min((lead[n] + delay[min(day[b0 + b], len(delay) - 1), n]) / _COVER, LARGEST)
+    _put_service(w, n, k, b0, b1, out[:, 5])
+
+
+@njit(error_model="numpy")
+def _stock(w, n, k, b0, b1, stock):
+    """On hand less what is owed to customers and to the nodes below."""
+    on_hand, backorders, owed, child_start, child = fields(w, "on_hand backorders owed child_start child")
+    rows.copy(stock, on_hand[n, k, b0:b1])
+    rows.subtract(stock, backorders[n, k, b0:b1])
+    for j in range(child_start[n], child_start[n + 1]):
+        rows.subtract(stock, owed[child[j], k, b0:b1])
+
+
+@njit(error_model="numpy")
+def _put_orders_and_stock(w, n, k, b0, b1, out):
+    incoming, in_transit, mean, tile = fields(w, "incoming in_transit mean tile")
+    work, per_unit = tile[0, : b1 - b0], 1.0 / mean[n, k]
+    _put(incoming[n, k, b0:b1], per_unit, out[:, 0])
+    _stock(w, n, k, b0, b1, work)
+    _put(work, per_unit, out[:, 1])
+    rows.fill(work, 0.0)
+    for d in range(in_transit.shape[2]):
+        rows.add(work, in_transit[n, k, d, b0:b1])
+    _put(work, per_unit, out[:, 2])
+
+
+@njit(error_model="numpy")
+def _put_service(w, n, k, b0, b1, out):
+    """Mean service of the last seven days."""
+    week, tile = fields(w, "week tile")
+    work, days = tile[0, : b1 - b0], week.shape[2]
+    rows.fill(work, 0.0)
+    for d in range(days):
+        rows.add(work, week[n, k, d, b0:b1])
+    _put(work, 1.0 / days, out)
+
+
+@njit(error_model="numpy")
+def season_on(w, n, day):
+    """The calendar's multiplier of the mean demand of the stores below a node."""
+    season, row, calendar = fields(w, "season season_row calendar")
+    start, cycle = calendar[0], calendar[1]
+    return season[row[n], day if day < start else start + (day - start) % cycle]
+
+
+@njit(error_model="numpy")
+def _observe_pipeline(w, n, k, b0, b1, apart, out):
+    """Arrivals by day, what is owed, the forecast, season, costs, days left.
+
+    The last of the `apart` days of arrivals holds all that comes later, too.
     """
-    in_transit, owed, sent, day = s.in_transit, s.owed, s.orders_sent, s.day
-    forecast, variance = known.forecast, known.variance
-    holding, shortage, order_cost = p.holding_cost, p.shortage_cost, p.order_cost
-    replications, _, skus, days = in_transit.shape
-    for b in range(replications):
-        left = min(max(episode_days - day[b], 0), _LAST_DAYS) / _LAST_DAYS
-        weekday = (day[b] + first_weekday) % 7
-        for i in range(nodes.shape[0]):
-            n = nodes[i]
-            for k in range(skus):
-                a, f, scale = i * skus + k, start, mean[n, k]
-                for d in range(told_apart):
-                    out[b, a, f + d] = 0.0
-                for d in range(days):
-                    out[b, a, f + min(d, told_apart - 1)] += in_transit[b, n, k, d] / scale
-                f += told_apart
-                coming = owed[b, n, k]
-                for d in range(sent.shape[3]):
-                    coming += sent[b, n, k, d]
-                out[b, a, f] = coming / scale
-                out[b, a, f + 1] = forecast[b, n, k] / scale
-                out[b, a, f + 2] = np.sqrt(variance[b, n, k]) / scale
-                out[b, a, f + 3] = echelon[b, n, k] / scale / _COVER
-                out[b, a, f + 4] = season[b, n, 0]
-                out[b, a, f + 5] = season[b, n, 1]
-                out[b, a, f + 6] = holding[n, k] / rate[n, k]
-                out[b, a, f + 7] = shortage[n, k] / rate[n, k]
-                out[b, a, f + 8] = order_cost[n, k] / (rate[n, k] * scale)
-                out[b, a, f + 9] = left
-                for w in range(7 if weekdays else 0):
-                    out[b, a, f + 10 + w] = 1.0 if w == weekday else 0.0
-                for g in range(start, out.shape[2]):
-                    out[b, a, g] = min(max(out[b, a, g], -LARGEST), LARGEST)
+    in_transit, owed, sent, day = fields(w, "in_transit owed orders_sent day")
+    forecast, variance, mean, rate, tile = fields(w, "forecast variance mean rate tile")
+    holding, shortage, order_cost = fields(w, "holding_cost shortage_cost order_cost")
+    below_start, below, ahead, episode = fields(w, "below_start below days_ahead episode_days")
+    weekdays, first_weekday = fields(w, "weekdays first_weekday")
+    work, other, scale = tile[0, : b1 - b0], tile[1, : b1 - b0], mean[n, k]
+    days, per_unit = in_transit.shape[2], 1.0 / scale
+    for f in range(apart):
+        rows.fill(work, 0.0)
+        for d in range(f, days if f == apart - 1 else min(f + 1, days)):
+            rows.add(work, in_transit[n, k, d, b0:b1])
+        _put(work, per_unit, out[:, f])
+    out = out[:, apart:]
+    rows.copy(work, owed[n, k, b0:b1])
+    for d in range(sent.shape[2]):
+        rows.add(work, sent[n, k, d, b0:b1])
+    _put(work, per_unit, out[:, 0])
+    _put(forecast[n, k, b0:b1], per_unit, out[:, 1])
+    _put_deviation(variance[n, k, b0:b1], per_unit, out[:, 2])
+    rows.fill(work, 0.0)
+    for j in range(below_start[n], below_start[n + 1]):
+        position_of(w, below[j], k, b0, b1, other)
+        rows.add(work, other)
+    _put(work, per_unit / _COVER, out[:, 3])
+    _put_number(holding[n, k] / rate[n, k], out[:, 6])
+    _put_number(shortage[n, k] / rate[n, k], out[:, 7])
+    _put_number(order_cost[n, k] / (rate[n, k] * scale), out[:, 8])
+    for b in range(b1 - b0):
+        today = day[b0 + b]
+        out[b, 4] = min(season_on(w, n, today), LARGEST)
+        out[b, 5] = min(season_on(w, n, today + ahead[n]), LARGEST)
+        out[b, 9] = min(max(episode - today, 0), _LAST_DAYS) / _LAST_DAYS
+        weekday = (today + first_weekday) % 7
+        for f in range(7 if weekdays else 0):
+            out[b, 10 + f] = 1.0 if f == weekday else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def observe(w, role, out):
+    """Fill ``out (B, agents, features)`` for role 0 store, 1 warehouse, 2 supplier."""
+    role_start, role_nodes, told_apart = fields(w, "role_start role_nodes told_apart")
+    replications, agents, _ = out.shape
+    nodes = role_nodes[role_start[role] : role_start[role + 1]]
+    skus = agents // len(nodes)
+    own = 7 if role == 0 else 6
+    for b0 in range(0, replications, TILE):
+        b1 = min(b0 + TILE, replications)
+        for a in range(agents):
+            n, k, seen = nodes[a // skus], a % skus, out[b0:b1, a]
+            if role == 0:
+                _observe_store(w, n, k, b0, b1, seen)
+            elif role == 1:
+                _observe_warehouse(w, n, k, b0, b1, seen)
+            else:
+                _observe_supplier(w, n, k, b0, b1, seen)
+            if told_apart[role] > 0:
+                _observe_pipeline(w, n, k, b0, b1, told_apart[role], seen[:, own:])

@@ -9,9 +9,13 @@ money (`cost`, `profit`) keep the proportions between the costs: they are divide
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
-from hmarl.simulator import Params
+from hmarl.roles.observation import TILE
+from hmarl.simulator import Params, rows
+from hmarl.simulator.memory import declare, fields
+
+declare(types.float64, 2, "safety")
 
 
 def cost_rate(params: Params) -> np.ndarray:
@@ -22,38 +26,68 @@ def cost_rate(params: Params) -> np.ndarray:
     return rate
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def reward_default(role, nodes, p, o, known, leaf_start, leaf, mean, safety, uncertain, planned, out):
-    """Fill ``out (B, agents)`` for role 0 store, 1 warehouse, 2 supplier.
+@njit(error_model="numpy")
+def _pay_store(service, short, left, planned, uncertain, safety, hold, stockout, excess, out):
+    for b in range(len(out)):
+        buffer = safety * np.sqrt(uncertain[b]) + planned[b]
+        over = max(0.0, left[b] - buffer)
+        out[b] = 10.0 * service[b] - hold * left[b] - stockout * short[b] - excess * over
 
-    `planned` and `uncertain` are the forecast and the variance of its errors on the morning of the day.
+
+@njit(error_model="numpy")
+def _count_positive(count, numbers):
+    for b in range(len(count)):
+        count[b] += 1.0 if numbers[b] > 0.0 else 0.0
+
+
+@njit(error_model="numpy")
+def _pay_warehouse(served, out_of_stock, left, each, hold, out):
+    for b in range(len(out)):
+        out[b] = 5.0 * each * served[b] - hold * left[b] - 3.0 * each * out_of_stock[b]
+
+
+@njit(error_model="numpy")
+def _pay_supplier(service, late, left, hold, out):
+    for b in range(len(out)):
+        out[b] = 2.0 * service[b] - late[b] - hold * left[b]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def reward(w, role, out):
+    """Fill ``out (B, agents)`` for role 0 store, 1 warehouse, 2 supplier.
 
     store: 10 service level - 0.1 holding cost - 5 stock-out cost - 0.05 excess stock
     warehouse: 5 mean store service level - 0.05 holding cost - 3 share of its stores out of stock
     supplier: 2 fill rate - 1 share delivered late - 0.05 holding cost
+
+    Excess is what is left above forecast and safety stock as they were on the morning of the day.
     """
-    left, short, unmet, service, late = o.left, o.short, o.unmet, known.service, known.late
-    holding, shortage = p.holding_cost, p.shortage_cost
-    replications, _, skus = left.shape
-    for b in range(replications):
-        for i in range(nodes.shape[0]):
-            n = nodes[i]
-            for k in range(skus):
-                scale = mean[n, k]
-                hold = left[b, n, k] / scale if holding[n, k] > 0.0 else 0.0
-                if role == 0:
-                    stockout = short[b, n, k] / scale if shortage[n, k] > 0.0 else 0.0
-                    buffer = safety[n, k] * np.sqrt(uncertain[b, n, k]) + planned[b, n, k]
-                    excess = max(0.0, left[b, n, k] - buffer) / scale
-                    value = 10.0 * service[b, n, k] - 0.1 * hold - 5.0 * stockout - 0.05 * excess
-                elif role == 1:
-                    served, out_of_stock, count = 0.0, 0.0, 0
-                    for j in range(leaf_start[n], leaf_start[n + 1]):
-                        served += service[b, leaf[j], k]
-                        out_of_stock += 1.0 if unmet[b, leaf[j], k] > 0.0 else 0.0
-                        count += 1
-                    count = max(count, 1)
-                    value = 5.0 * served / count - 0.05 * hold - 3.0 * out_of_stock / count
-                else:
-                    value = 2.0 * service[b, n, k] - late[b, n, k] - 0.05 * hold
-                out[b, i * skus + k] = value
+    left, short, unmet, service, late = fields(w, "left short unmet service late")
+    planned, uncertain, safety, mean, tile = fields(w, "planned uncertain safety mean tile")
+    holding, shortage, leaf_start, leaf = fields(w, "holding_cost shortage_cost leaf_start leaf")
+    role_start, role_nodes = fields(w, "role_start role_nodes")
+    replications, agents = out.shape
+    nodes = role_nodes[role_start[role] : role_start[role + 1]]
+    skus = agents // len(nodes)
+    for b0 in range(0, replications, TILE):
+        b1 = min(b0 + TILE, replications)
+        served, out_of_stock = tile[0, : b1 - b0], tile[1, : b1 - b0]
+        for a in range(agents):
+            n, k, paid = nodes[a // skus], a % skus, out[b0:b1, a]
+            hold = 0.05 / mean[n, k] if holding[n, k] > 0.0 else 0.0
+            if role == 0:
+                stockout = 5.0 / mean[n, k] if shortage[n, k] > 0.0 else 0.0
+                _pay_store(
+                    service[n, k, b0:b1], short[n, k, b0:b1], left[n, k, b0:b1], planned[n, k, b0:b1],
+                    uncertain[n, k, b0:b1], safety[n, k], 2.0 * hold, stockout, 0.05 / mean[n, k], paid,
+                )  # fmt: skip
+            elif role == 1:
+                rows.fill(served, 0.0)
+                rows.fill(out_of_stock, 0.0)
+                for j in range(leaf_start[n], leaf_start[n + 1]):
+                    rows.add(served, service[leaf[j], k, b0:b1])
+                    _count_positive(out_of_stock, unmet[leaf[j], k, b0:b1])
+                each = 1.0 / max(leaf_start[n + 1] - leaf_start[n], 1)
+                _pay_warehouse(served, out_of_stock, left[n, k, b0:b1], each, hold, paid)
+            else:
+                _pay_supplier(service[n, k, b0:b1], late[n, k, b0:b1], left[n, k, b0:b1], hold, paid)

@@ -14,10 +14,12 @@ def _cache_compiled_code() -> None:
     digest = hashlib.blake2b(digest_size=8)
     for file in sorted(file for room in ("simulator", "roles", "policies") for file in (package / room).glob("*.py")):
         source = file.read_bytes()
-        if b"njit" in source:
+        if b"numba" in source:
             digest.update(source)
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache / "hmarl" / digest.hexdigest()))
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hmarl"
+    cache = Path(os.environ.get("NUMBA_CACHE_DIR", cache))
+    if cache.name != digest.hexdigest():
+        os.environ["NUMBA_CACHE_DIR"] = str(cache / digest.hexdigest())
 
 
 _cache_compiled_code()

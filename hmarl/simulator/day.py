@@ -6,7 +6,9 @@
 4. Customers' demand is met from stock; the rest is lost or backordered (`meet_demand`).
 5. The day is booked on what is left.
 
-Each function plays one part of the day for all replications b, nodes n and SKUs k.
+Each function plays one part of the day for all nodes n, SKUs k and replications b; w is the table of arrays
+(:mod:`hmarl.simulator.memory`). What is rare (random lead times, losses, outages, storage that is full) is played
+replication by replication, all else by rows.
 """
 
 from __future__ import annotations
@@ -16,221 +18,336 @@ import math
 import numpy as np
 from numba import njit
 
+from hmarl.simulator import rows
 from hmarl.simulator.demand import BLOCK_DAYS, draw_demand
+from hmarl.simulator.memory import fields
 from hmarl.simulator.rng import LEAD_TIME, ORDER_LOSS, RELIABILITY, SHIPMENT_LOSS, uniform
 from hmarl.simulator.sharing import cut_to_capacity, share_equal_shortfall, share_proportionally, split_overflow
 
 
 @njit(error_model="numpy")
-def _rounded_order(quantity, minimum, pack, integer):
+def _all_finite(numbers):
+    wrong = 0
+    for i in range(len(numbers)):
+        wrong += not abs(numbers[i]) < np.inf
+    return wrong == 0
+
+
+@njit(error_model="numpy")
+def _round_to_units(asked, rounded, integer):
+    for b in range(len(asked)):
+        quantity = max(asked[b], 0.0)
+        rounded[b] = np.rint(quantity) if integer else quantity
+
+
+@njit(error_model="numpy")
+def _round_to_packs(asked, rounded, minimum, pack, integer):
     """The nearest quantity that the node's minimum and case pack allow."""
-    if not quantity > 0.0:
-        return 0.0
-    if pack > 0.0:
-        quantity = np.rint(quantity / pack) * pack
-    elif integer:
-        quantity = np.rint(quantity)
-    if 0.0 < quantity < minimum:
-        if 2.0 * quantity < minimum:
-            return 0.0
-        quantity = math.ceil(minimum / pack) * pack if pack > 0.0 else minimum
-    return quantity
+    least = math.ceil(minimum / pack) * pack if pack > 0.0 else minimum
+    for b in range(len(asked)):
+        quantity = max(asked[b], 0.0)
+        if pack > 0.0:
+            quantity = np.rint(quantity / pack) * pack
+        elif integer:
+            quantity = np.rint(quantity)
+        if quantity < minimum:
+            quantity = least if 2.0 * quantity >= minimum else 0.0
+        rounded[b] = quantity
 
 
 @njit(error_model="numpy")
-def accept_orders(p, s, o, orders, k0, k1):
+def accept_orders(w):
     """Round the orders to what a node may order, and send them; `owed` grows by what the source hears today."""
-    day, replication, owed, sent_orders = s.day, s.replication, s.owed, s.orders_sent
-    ordered, heard, incoming = o.ordered, o.heard, o.incoming
-    review, capacity, wait, loss = p.review_period, p.order_capacity, p.order_lead_time, p.order_loss
-    minimum, pack, integer = p.minimum_order, p.case_pack, p.integer
-    replications, nodes, skus = orders.shape
-    for b in range(replications):
-        for n in range(nodes):
-            open_today = review[n] == 1 or day[b] % review[n] == 0
-            for k in range(skus):
-                quantity = orders[b, n, k] if open_today else 0.0
-                ordered[b, n, k] = _rounded_order(quantity, minimum[n, k], pack[n, k], integer)
-            if capacity[n] < np.inf:
-                cut_to_capacity(ordered, b, n, capacity[n], pack, integer)
-            for k in range(skus):
-                sent = ordered[b, n, k]
-                if loss[n] > 0.0 and uniform(k0, k1, replication[b], day[b], n * skus + k, ORDER_LOSS) < loss[n]:
-                    sent = 0.0
-                if wait[n] > 0:
-                    arriving = sent_orders[b, n, k, 0]
-                    for i in range(wait[n] - 1):
-                        sent_orders[b, n, k, i] = sent_orders[b, n, k, i + 1]
-                    sent_orders[b, n, k, wait[n] - 1] = sent
-                    sent = arriving
-                owed[b, n, k] += sent
-                heard[b, n, k] = sent
-                incoming[b, n, k] = 0.0
+    orders, ordered, heard, owed, sent_orders = fields(w, "orders ordered heard owed orders_sent")
+    day, replication, scratch, k0, k1 = fields(w, "day replication scratch_rows key_0 key_1")
+    review, capacity, wait, loss = fields(w, "review_period order_capacity order_lead_time order_loss")
+    minimum, pack, integer = fields(w, "minimum_order case_pack integer")
+    nodes, skus, replications = ordered.shape
+    for n in range(nodes):
+        for k in range(skus):
+            if pack[n, k] > 0.0 or minimum[n, k] > 0.0:
+                _round_to_packs(orders[n, k], ordered[n, k], minimum[n, k], pack[n, k], integer)
+            else:
+                _round_to_units(orders[n, k], ordered[n, k], integer)
+            for b in range(replications if review[n] > 1 else 0):
+                if day[b] % review[n] != 0:
+                    ordered[n, k, b] = 0.0
+        if capacity[n] < np.inf:
+            cut_to_capacity(ordered[n], scratch[0], capacity[n], pack[n], integer)
+        for k in range(skus):
+            sent = heard[n, k]
+            rows.copy(sent, ordered[n, k])
+            for b in range(replications if loss[n] > 0.0 else 0):
+                if uniform(k0, k1, replication[b], day[b], n * skus + k, ORDER_LOSS) < loss[n]:
+                    sent[b] = 0.0
+            if wait[n] > 0:
+                waiting = sent_orders[n, k, : wait[n]]
+                rows.copy(scratch[0], sent)
+                rows.copy(sent, waiting[0])
+                rows.shift(waiting)
+                rows.copy(waiting[wait[n] - 1], scratch[0])
+            rows.add(owed[n, k], sent)
 
 
 @njit(error_model="numpy")
-def _delivers(k0, k1, replication, day, n, outage, reliability):
-    """Whether the node's source can fill orders today."""
-    if outage[min(day, outage.shape[0] - 1), n] > 0:
-        return False
-    return reliability[n] >= 1.0 or uniform(k0, k1, replication, day, n, RELIABILITY) < reliability[n]
+def _withhold(w, share, n):
+    """Nothing is shipped to node n, `share (S, B)`, where its source cannot fill orders today."""
+    outage, reliability, day, replication = fields(w, "outage reliability day replication")
+    k0, k1 = fields(w, "key_0 key_1")
+    for b in range(len(day)):
+        delivers = outage[min(day[b], len(outage) - 1), n] == 0
+        if delivers and reliability[n] < 1.0:
+            delivers = uniform(k0, k1, replication[b], day[b], n, RELIABILITY) < reliability[n]
+        for k in range(len(share) if not delivers else 0):
+            share[k, b] = 0.0
 
 
 @njit(error_model="numpy")
-def fill_orders(p, s, o, k0, k1):
+def _settle(share, filled, owed, keep):
+    for b in range(len(share)):
+        owed[b] = max(0.0, owed[b] - share[b]) if keep else 0.0
+        filled[b] = share[b]
+
+
+@njit(error_model="numpy")
+def _ship(w, n, k):
+    """Send off node n's share of SKU k, however long it takes and whatever gets lost or finds no room."""
+    day, replication, share, on_hand, in_transit = fields(w, "day replication share on_hand in_transit")
+    received, overflow, lost, k0, k1 = fields(w, "received overflow lost key_0 key_1")
+    lead_days, lead_cumulative, delay = fields(w, "lead_days lead_cumulative delay")
+    shipment_loss, storage = fields(w, "shipment_loss storage_capacity")
+    skus = share.shape[1]
+    place = n * skus + k
+    for b in range(len(day)):
+        quantity = share[n, k, b]
+        lost[n, k, b] = 0.0
+        if quantity <= 0.0:
+            continue
+        if shipment_loss[n] > 0.0 and (
+            uniform(k0, k1, replication[b], day[b], place, SHIPMENT_LOSS) < shipment_loss[n]
+        ):
+            lost[n, k, b] = quantity
+            continue
+        lead = lead_days[n, 0]
+        if lead_cumulative[n, 0] < 1.0:
+            u = uniform(k0, k1, replication[b], day[b], place, LEAD_TIME)
+            i = 0
+            while u > lead_cumulative[n, i]:
+                i += 1
+            lead = lead_days[n, i]
+        lead += delay[min(day[b], len(delay) - 1), n]
+        if lead > 0:
+            in_transit[n, k, lead - 1, b] += quantity
+            continue
+        received[n, k, b] += quantity
+        room = storage[n]
+        if room < np.inf:
+            for i in range(skus):
+                room -= on_hand[n, i, b]
+            excess = max(0.0, quantity - max(room, 0.0))
+            overflow[n, k, b] += excess
+            quantity -= excess
+        on_hand[n, k, b] += quantity
+
+
+@njit(error_model="numpy")
+def _hand_out(available, total, rest):
+    """Take out what was shared; how many replications had too little."""
+    short = 0
+    for b in range(len(available)):
+        rest[b] = available[b] - total[b]
+        short += total[b] > available[b]
+    return short
+
+
+@njit(error_model="numpy")
+def _keep_rest(available, total, rest, shared):
+    """`rest` where it was enough for all, else what `shared` left."""
+    for b in range(len(available)):
+        available[b] = max(shared[b], 0.0) if total[b] > available[b] else rest[b]
+
+
+@njit(error_model="numpy")
+def fill_orders(w):
     """From the source down, share what a node has among the nodes below, and ship it."""
-    day, replication, on_hand, owed, share = s.day, s.replication, s.on_hand, s.owed, s.share
-    in_transit, scratch = s.in_transit, s.scratch
-    heard, incoming = o.heard, o.incoming
-    order, parent, child_start, child = p.order, p.parent, p.child_start, p.child
-    capacity, pack, integer, keep, equal = p.order_capacity, p.case_pack, p.integer, p.keep_unfilled, p.equal_shortfall
-    outage, reliability, storage = p.outage, p.reliability, p.storage_capacity
-    received, overflow, filled, lost = o.received, o.overflow, o.filled, o.lost
-    lead_days, lead_cumulative, delay, shipment_loss = p.lead_days, p.lead_cumulative, p.delay, p.shipment_loss
-    replications, nodes, skus = on_hand.shape
-    for b in range(replications):
-        for j in range(nodes):
-            n = order[j]
-            first, last = child_start[n], child_start[n + 1]
-            if parent[n] < 0:
-                up = _delivers(k0, k1, replication[b], day[b], n, outage, reliability)
-                for k in range(skus):
-                    share[b, n, k] = owed[b, n, k] if up else 0.0
-                if capacity[n] < np.inf:
-                    cut_to_capacity(share, b, n, capacity[n], pack, integer)
-            # what the source gave n (its own source came before it in `order`) is shipped
+    on_hand, owed, share, in_transit, scratch = fields(w, "on_hand owed share in_transit scratch")
+    heard, incoming, filled, received = fields(w, "heard incoming filled received")
+    order, parent, child_start, child = fields(w, "order parent child_start child")
+    capacity, pack, integer, keep, equal = fields(
+        w, "order_capacity case_pack integer keep_unfilled equal_shortfall"
+    )  # fmt: skip
+    always, plain, lead_days, scratch_rows = fields(w, "always_delivers plain_shipping lead_days scratch_rows")
+    nodes, skus, replications = on_hand.shape
+    total, rest, left = scratch_rows[0], scratch_rows[1], scratch_rows[2]
+    for j in range(nodes):
+        n = order[j]
+        first, last = child_start[n], child_start[n + 1]
+        if parent[n] < 0:
             for k in range(skus):
-                quantity = share[b, n, k]
-                owed[b, n, k] = max(0.0, owed[b, n, k] - quantity) if keep else 0.0
-                filled[b, n, k] = quantity
-                lost[b, n, k] = 0.0
-                if quantity <= 0.0:
-                    continue
-                place = n * skus + k
-                if shipment_loss[n] > 0.0 and (
-                    uniform(k0, k1, replication[b], day[b], place, SHIPMENT_LOSS) < shipment_loss[n]
-                ):
-                    lost[b, n, k] = quantity
-                    continue
-                lead = lead_days[n, 0]
-                if lead_cumulative[n, 0] < 1.0:
-                    u = uniform(k0, k1, replication[b], day[b], place, LEAD_TIME)
-                    i = 0
-                    while u > lead_cumulative[n, i]:
-                        i += 1
-                    lead = lead_days[n, i]
-                lead += delay[min(day[b], delay.shape[0] - 1), n]
-                if lead > 0:
-                    in_transit[b, n, k, lead - 1] += quantity
-                    continue
-                received[b, n, k] += quantity
-                room = storage[n]
-                if room < np.inf:
-                    for i in range(skus):
-                        room -= on_hand[b, n, i]
-                    excess = max(0.0, quantity - max(room, 0.0))
-                    overflow[b, n, k] += excess
-                    quantity -= excess
-                on_hand[b, n, k] += quantity
-            if first == last:
-                continue
+                rows.copy(share[n, k], owed[n, k])
+            if not always[n]:
+                _withhold(w, share[n], n)
+            if capacity[n] < np.inf:
+                cut_to_capacity(share[n], total, capacity[n], pack[n], integer)
+        # what the source gave n (its own source came before it in `order`) is shipped
+        for k in range(skus):
+            _settle(share[n, k], filled[n, k], owed[n, k], keep)
+            if not plain[n]:
+                _ship(w, n, k)
+            elif lead_days[n, 0] > 0:
+                rows.add(in_transit[n, k, lead_days[n, 0] - 1], share[n, k])
+            else:
+                rows.add(received[n, k], share[n, k])
+                rows.add(on_hand[n, k], share[n, k])
+        if first == last:
+            continue
+        for i in range(first, last):
+            c = child[i]
+            for k in range(skus):
+                rows.copy(share[c, k], owed[c, k])
+            if not always[c]:
+                _withhold(w, share[c], c)
+        for k in range(skus):
+            available = on_hand[n, k]
+            rows.fill(total, 0.0)
+            rows.fill(incoming[n, k], 0.0)
             for i in range(first, last):
-                up = _delivers(k0, k1, replication[b], day[b], child[i], outage, reliability)
-                for k in range(skus):
-                    share[b, child[i], k] = owed[b, child[i], k] if up else 0.0
-            for k in range(skus):
-                total, orders_heard = 0.0, 0.0
-                for i in range(first, last):
-                    total += share[b, child[i], k]
-                    orders_heard += heard[b, child[i], k]
-                incoming[b, n, k] = orders_heard
-                available = on_hand[b, n, k]
-                if total <= available:
-                    on_hand[b, n, k] = available - total
-                    continue
-                if equal:
-                    share_equal_shortfall(share, scratch, child, first, last, b, k, available, total, integer)
-                else:
-                    share_proportionally(share, scratch, child, first, last, b, k, available, total, integer)
-                for i in range(first, last):
-                    available -= share[b, child[i], k]
-                on_hand[b, n, k] = max(available, 0.0)
+                rows.add(total, share[child[i], k])
+                rows.add(incoming[n, k], heard[child[i], k])
+            if _hand_out(available, total, rest) == 0:
+                rows.copy(available, rest)
+                continue
+            if equal:
+                for b in range(replications):
+                    if total[b] > available[b]:
+                        share_equal_shortfall(
+                            share, scratch, child, first, last, k, b, available[b], total[b], integer
+                        )  # fmt: skip
+            else:
+                share_proportionally(share, scratch, child, first, last, k, available, total, left, integer)
+            rows.copy(left, available)
+            for i in range(first, last):
+                rows.subtract(left, share[child[i], k])
+            _keep_rest(available, total, rest, left)
 
 
 @njit(error_model="numpy")
-def meet_demand(s, o, backorder):
+def _sell(demand, stock, before, sold, unmet):
+    for b in range(len(stock)):
+        sold[b] = min(stock[b], before[b] + demand[b])
+        unmet[b] = demand[b] - min(demand[b], max(0.0, stock[b] - before[b]))
+
+
+@njit(error_model="numpy")
+def _owe(backorders, demand, sold):
+    for b in range(len(sold)):
+        backorders[b] = backorders[b] + demand[b] - sold[b]
+
+
+@njit(error_model="numpy")
+def meet_demand(w):
     """Serve customers from stock, old backorders first, and book what is left."""
-    day, drawn_until, drawn, on_hand, backorders = s.day, s.drawn_until, s.demand, s.on_hand, s.backorders
-    o_demand, o_sold, o_unmet, o_short, o_left = o.demand, o.sold, o.unmet, o.short, o.left
-    replications, nodes, skus = on_hand.shape
+    day, drawn_until, drawn, on_hand, backorders = fields(w, "day drawn_until drawn on_hand backorders")
+    demand, sold, unmet, short, left = fields(w, "demand sold unmet short left")
+    kind, backorder, column = fields(w, "kind backorder scratch_days")
+    nodes, skus, replications = on_hand.shape
     for b in range(replications):
-        column = day[b] - drawn_until[b] + BLOCK_DAYS
-        for n in range(nodes):
-            for k in range(skus):
-                demand, stock, before = drawn[b, column, n, k], on_hand[b, n, k], backorders[b, n, k]
-                sold = min(stock, before + demand)
-                unmet = demand - min(demand, max(0.0, stock - before))
-                on_hand[b, n, k] = stock - sold
-                if backorder:
-                    backorders[b, n, k] = before + demand - sold
-                o_demand[b, n, k] = demand
-                o_sold[b, n, k] = sold
-                o_unmet[b, n, k] = unmet
-                o_short[b, n, k] = backorders[b, n, k] if backorder else unmet
-                o_left[b, n, k] = stock - sold
+        column[b] = day[b] - drawn_until[b] + BLOCK_DAYS
+    for n in range(nodes):
+        for k in range(skus):
+            if kind[n, k] > 0:
+                for b in range(replications):
+                    demand[n, k, b] = drawn[n, k, column[b], b]
+            _sell(demand[n, k], on_hand[n, k], backorders[n, k], sold[n, k], unmet[n, k])
+            rows.subtract(on_hand[n, k], sold[n, k])
+            if backorder:
+                _owe(backorders[n, k], demand[n, k], sold[n, k])
+            rows.copy(short[n, k], backorders[n, k] if backorder else unmet[n, k])
+            rows.copy(left[n, k], on_hand[n, k])
 
 
 @njit(error_model="numpy")
-def begin_day(s, storage, integer):
-    """Tomorrow's morning: shipments due join the stock; what finds no room is split in proportion and lost."""
-    day, on_hand, in_transit, received, overflow = s.day, s.on_hand, s.in_transit, s.received, s.overflow
-    replications, nodes, skus, days = in_transit.shape
+def _drop_overflow(received, overflow, on_hand, storage, integer):
+    """Arrays ``(S, B)`` of a node: what finds no room is split in proportion and lost."""
+    skus, replications = on_hand.shape
+    for b in range(replications):
+        total, arrived = 0.0, 0.0
+        for k in range(skus):
+            overflow[k, b] = 0.0
+            total += on_hand[k, b]
+            arrived += received[k, b]
+        if total > storage and arrived > 0.0:
+            split_overflow(overflow, received, on_hand, b, min(total - storage, arrived), arrived, integer)
+
+
+@njit(error_model="numpy")
+def begin_day(w):
+    """Tomorrow's morning: shipments due join the stock."""
+    day, on_hand, in_transit, integer = fields(w, "day on_hand in_transit integer")
+    received, overflow, storage = fields(w, "received_today overflow_today storage_capacity")
+    nodes, skus, days, replications = in_transit.shape
     for b in range(replications):
         day[b] += 1
-        for n in range(nodes):
-            total, arrived = 0.0, 0.0
-            for k in range(skus):
-                due = in_transit[b, n, k, 0]
-                for i in range(days - 1):
-                    in_transit[b, n, k, i] = in_transit[b, n, k, i + 1]
-                in_transit[b, n, k, days - 1] = 0.0
-                received[b, n, k] = due
-                overflow[b, n, k] = 0.0
-                on_hand[b, n, k] += due
-                total += on_hand[b, n, k]
-                arrived += due
-            if total > storage[n] and arrived > 0.0:
-                split_overflow(overflow, received, on_hand, b, n, min(total - storage[n], arrived), arrived, integer)
+    for n in range(nodes):
+        for k in range(skus):
+            rows.copy(received[n, k], in_transit[n, k, 0])
+            rows.shift(in_transit[n, k])
+            rows.fill(in_transit[n, k, days - 1], 0.0)
+            rows.add(on_hand[n, k], received[n, k])
+        if storage[n] < np.inf:
+            _drop_overflow(received[n], overflow[n], on_hand[n], storage[n], integer)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def step(p, s, o, orders, key):
-    """Play today for all replications, up to tomorrow's arrivals."""
-    k0, k1 = key[0], key[1]
-    o.received[:] = s.received
-    o.overflow[:] = s.overflow
-    accept_orders(p, s, o, orders, k0, k1)
-    fill_orders(p, s, o, k0, k1)
-    draw_demand(p.demand, s.day, s.replication, s.drawn_until, s.noise, s.demand, p.integer, k0, k1)
-    meet_demand(s, o, p.backorder)
-    begin_day(s, p.storage_capacity, p.integer)
+def step(w):
+    """Play today, up to tomorrow's arrivals, and return True; or do nothing where an order is not finite."""
+    orders, received, received_today, overflow, overflow_today = fields(
+        w, "orders received received_today overflow overflow_today"
+    )
+    if not _all_finite(orders.reshape(orders.size)):
+        return False
+    rows.copy(received.reshape(orders.size), received_today.reshape(orders.size))
+    rows.copy(overflow.reshape(orders.size), overflow_today.reshape(orders.size))
+    accept_orders(w)
+    fill_orders(w)
+    draw_demand(w)
+    meet_demand(w)
+    begin_day(w)
+    return True
+
+
+@njit(error_model="numpy")
+def position_of(w, n, k, first, last, out):
+    """Inventory position of a node and SKU, replications `first` to `last`.
+
+    On hand + in transit + owed and not yet heard by the source - owed to customers and to the nodes below.
+    """
+    on_hand, in_transit, owed, backorders, sent = fields(w, "on_hand in_transit owed backorders orders_sent")
+    child_start, child = fields(w, "child_start child")
+    _held(on_hand[n, k, first:last], owed[n, k, first:last], backorders[n, k, first:last], out)
+    for d in range(in_transit.shape[2]):
+        rows.add(out, in_transit[n, k, d, first:last])
+    for d in range(sent.shape[2]):
+        rows.add(out, sent[n, k, d, first:last])
+    for i in range(child_start[n], child_start[n + 1]):
+        rows.subtract(out, owed[child[i], k, first:last])
+
+
+@njit(error_model="numpy")
+def _held(on_hand, owed, backorders, out):
+    for b in range(len(out)):
+        out[b] = on_hand[b] + owed[b] - backorders[b]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def inventory_position(s, parent, out):
-    """On hand + in transit + owed and not yet heard by the source - owed to customers and to the nodes below."""
-    on_hand, in_transit, owed, backorders, sent = s.on_hand, s.in_transit, s.owed, s.backorders, s.orders_sent
-    replications, nodes, skus = on_hand.shape
-    for b in range(replications):
-        for n in range(nodes):
-            for k in range(skus):
-                total = on_hand[b, n, k] + owed[b, n, k] - backorders[b, n, k]
-                for d in range(in_transit.shape[3]):
-                    total += in_transit[b, n, k, d]
-                for d in range(sent.shape[3]):
-                    total += sent[b, n, k, d]
-                out[b, n, k] = total
-        for n in range(nodes):
-            if parent[n] >= 0:
-                for k in range(skus):
-                    out[b, parent[n], k] -= owed[b, n, k]
+def fill_positions(w, echelon, out):
+    """Fill ``out (N, S, B)`` with inventory positions; where `echelon`, of a node and all below it together."""
+    order, parent = fields(w, "order parent")
+    nodes, skus, replications = out.shape
+    for n in range(nodes):
+        for k in range(skus):
+            position_of(w, n, k, 0, replications, out[n, k])
+    for j in range(nodes - 1 if echelon else -1, -1, -1):
+        n = order[j]
+        for k in range(skus if parent[n] >= 0 else 0):
+            rows.add(out[parent[n], k], out[n, k])

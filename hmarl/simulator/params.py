@@ -102,7 +102,7 @@ def compile_network(network: Network) -> Params:
         values = [getattr(node, field) for node in nodes]
         return np.array([missing if v is None else float(v) for v in values])
 
-    moments = np.array([network.lead_time_moments(name) for name in names])
+    moments = np.array([network.lead_time_moments(name) for name in names]).T.copy()
     lead_days, lead_cumulative = _lead_time_tables(nodes)
     outage, delay = _windows(nodes)
     demands = [[item.demand for item in row] for row in items]
@@ -119,8 +119,8 @@ def compile_network(network: Network) -> Params:
         child=np.array([c for row in children for c in row], np.int64),
         lead_days=lead_days,
         lead_cumulative=lead_cumulative,
-        lead_time=moments[:, 0],
-        lead_variance=moments[:, 1],
+        lead_time=moments[0],
+        lead_variance=moments[1],
         order_lead_time=per_node("order_lead_time").astype(np.int64),
         review_period=per_node("review_period").astype(np.int64),
         storage_capacity=per_node("storage_capacity"),

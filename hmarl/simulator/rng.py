@@ -16,6 +16,9 @@ from numba import njit, uint32, uint64
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
+_CENTRE = 0.425
+_LEAST_UNIFORM = 0.5 / 2.0**53
+
 DEMAND, LEAD_TIME, ORDER_LOSS, SHIPMENT_LOSS, RELIABILITY, SPIKE, BLOCK = range(7)
 
 
@@ -50,18 +53,43 @@ def uniform(k0, k1, replication, day, place, stream):
 
 
 @njit(error_model="numpy")
+def uniforms(k0, k1, replications, days, place, stream, out):
+    """Fill a row with :func:`uniform` of each replication and its day."""
+    for i in range(len(out)):
+        out[i] = uniform(k0, k1, replications[i], days[i], place, stream)
+
+
+@njit(error_model="numpy")
 def normal_quantile(u):
     """Inverse of the standard normal distribution: Wichura's AS 241, relative accuracy 1e-16."""
     q = u - 0.5
-    if abs(q) <= 0.425:
-        r = 0.180625 - q * q
-        num = ((((((2.5090809287301226727e3 * r + 3.3430575583588128105e4) * r + 6.7265770927008700853e4) * r
+    return _central_quantile(q) if abs(q) <= _CENTRE else _tail_quantile(u, q)
+
+
+@njit(error_model="numpy")
+def normal_quantiles(row, scratch):
+    """Put each number's :func:`normal_quantile` in its place; `scratch` is a row as long."""
+    for i in range(len(row)):  # without a branch, so that several are worked out at once
+        scratch[i] = _central_quantile(row[i] - 0.5)
+    for i in range(len(row)):
+        q = row[i] - 0.5
+        row[i] = scratch[i] if abs(q) <= _CENTRE else _tail_quantile(row[i], q)
+
+
+@njit(error_model="numpy")
+def _central_quantile(q):
+    r = 0.180625 - q * q
+    num = ((((((2.5090809287301226727e3 * r + 3.3430575583588128105e4) * r + 6.7265770927008700853e4) * r
                   + 4.5921953931549871457e4) * r + 1.3731693765509461125e4) * r + 1.9715909503065514427e3) * r
                + 1.3314166789178437745e2) * r + 3.3871328727963666080e0  # fmt: skip
-        den = ((((((5.2264952788528545610e3 * r + 2.8729085735721942674e4) * r + 3.9307895800092710610e4) * r
+    den = ((((((5.2264952788528545610e3 * r + 2.8729085735721942674e4) * r + 3.9307895800092710610e4) * r
                   + 2.1213794301586595867e4) * r + 5.3941960214247511077e3) * r + 6.8718700749205790830e2) * r
                + 4.2313330701600911252e1) * r + 1.0  # fmt: skip
-        return q * num / den
+    return q * num / den
+
+
+@njit(error_model="numpy")
+def _tail_quantile(u, q):
     r = math.sqrt(-math.log(u if q < 0 else 1.0 - u))
     if r <= 5.0:
         r -= 1.6
@@ -105,6 +133,40 @@ def poisson_quantile(u, mean, mode, pmf, cdf):
 
 
 @njit(error_model="numpy")
+def poisson_quantiles(row, mean, pmf, cdf, function, guide):
+    """Put each number's :func:`poisson_quantile` in its place, the mean of all the same.
+
+    `function` is scratch of more than 40 + 20 sqrt(mean) numbers: the distribution function as the walk from the mode
+    adds it up. `guide` is scratch, too: for each of its equal parts of 0 to 1 the first quantile to try.
+    """
+    mode = int(mean)
+    base = max(0, mode - len(function) // 2)  # function[k - base] is that of k
+    lowest, term, total = mode, pmf, cdf
+    function[mode - base] = cdf
+    while lowest > 0 and total - term > _LEAST_UNIFORM:
+        total -= term
+        term *= lowest / mean
+        lowest -= 1
+        function[lowest - base] = total
+    highest, term, total = mode, pmf, cdf
+    while term >= 1e-17 or highest <= mean:
+        highest += 1
+        term *= mean / highest
+        total += term
+        function[highest - base] = total
+    parts, k = len(guide), lowest
+    for part in range(parts):
+        while k < highest and function[k - base] * parts < part:
+            k += 1
+        guide[part] = k
+    for i in range(len(row)):
+        k = guide[min(int(row[i] * parts), parts - 1)]
+        while k < highest and row[i] > function[k - base]:
+            k += 1
+        row[i] = k
+
+
+@njit(cache=True, error_model="numpy")
 def poisson_mode(mean):
     """The mode of a Poisson distribution, its probability and the probability of at most the mode."""
     mode = int(mean)
@@ -119,7 +181,12 @@ def poisson_mode(mean):
 
 def poisson_mode_table(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Probability of the mode and of at most the mode, for an array of means."""
-    values = [poisson_mode(float(mean)) for mean in means.ravel()]
-    pmf = np.array([v[1] for v in values]).reshape(means.shape)
-    cdf = np.array([v[2] for v in values]).reshape(means.shape)
-    return pmf, cdf
+    pmf, cdf = np.empty(means.size), np.empty(means.size)
+    _fill_modes(means.ravel(), pmf, cdf)
+    return pmf.reshape(means.shape), cdf.reshape(means.shape)
+
+
+@njit(cache=True, error_model="numpy")
+def _fill_modes(means, pmf, cdf):
+    for i in range(len(means)):
+        _, pmf[i], cdf[i] = poisson_mode(means[i])

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
 
 from hmarl.network.config import Network
-from hmarl.simulator.day import inventory_position, step
+from hmarl.simulator.day import fill_positions, step
 from hmarl.simulator.demand import BLOCK_DAYS
+from hmarl.simulator.memory import address_table, declare
 from hmarl.simulator.params import Params, compile_network
 from hmarl.simulator.rng import make_key
+
+declare(types.float64, 1, "lead_time storage_capacity order_capacity reliability order_loss shipment_loss")
+declare(types.float64, 2, "lead_cumulative minimum_order case_pack holding_cost shortage_cost order_cost first second")
+declare(types.float64, 2, "multiplier addition poisson_pmf poisson_cdf autocorrelation")
+declare(types.float64, 3, "values cumulative spike")
+declare(types.int64, 1, "parent order child_start child order_lead_time review_period calendar")
+declare(types.int64, 2, "lead_days outage delay kind length profile")
+declare(types.int64, 0, "integer backorder keep_unfilled equal_shortfall weekly_blocks key_0 key_1")
+declare(types.int64, 1, "always_delivers plain_shipping day replication drawn_until")
+declare(types.float64, 3, "on_hand owed backorders received_today overflow_today noise share scratch")
+declare(types.float64, 4, "in_transit orders_sent drawn")
+declare(types.float64, 3, "orders demand sold unmet short ordered heard incoming filled received overflow lost left")
+declare(types.int64, 1, "scratch_due scratch_days scratch_columns scratch_numbers scratch_guide")
+declare(types.float64, 1, "scratch_function")
+declare(types.float64, 2, "scratch_rows")
 
 
 class State(NamedTuple):
@@ -26,10 +43,8 @@ class State(NamedTuple):
     received: np.ndarray  # (B, N, S) this morning's arrivals, overflow included
     overflow: np.ndarray  # (B, N, S) the part of them that found no room
     noise: np.ndarray  # (B, N, S) normal score of the last draw (autocorrelated demand)
-    demand: np.ndarray  # (B, block, N, S) drawn ahead; not for agents
+    demand: np.ndarray  # (B, N, S, block) drawn ahead; not for agents
     drawn_until: np.ndarray  # (B,)
-    share: np.ndarray  # (B, N, S) scratch
-    scratch: np.ndarray  # (B, N, S) scratch
 
 
 class Outcome(NamedTuple):
@@ -90,35 +105,36 @@ class Simulator:
         self.params: Params = compile_network(network)
         self.replications = replications
         self.seed, self.split = seed, split
-        self._key = np.array(make_key(seed, split), np.uint64)
         self._ids = np.arange(replications) if ids is None else np.array(ids, np.int64)
         if self._ids.shape != (replications,):
             raise ValueError(f"ids: shape {self._ids.shape}: ({replications},)")
         self._stride = int(self._ids.max()) + 1
-        shape = (replications, *self.params.opening_stock.shape)
-        self.state = State(
-            day=np.zeros(replications, np.int64),
-            replication=self._ids.copy(),
-            on_hand=np.zeros(shape),
-            in_transit=np.zeros((*shape, self.params.transit_days)),
-            owed=np.zeros(shape),
-            backorders=np.zeros(shape),
-            orders_sent=np.zeros((*shape, self.params.order_days)),
-            received=np.zeros(shape),
-            overflow=np.zeros(shape),
-            noise=np.zeros(shape),
-            demand=np.zeros((replications, BLOCK_DAYS, *shape[1:])),
-            drawn_until=np.zeros(replications, np.int64),
-            share=np.zeros(shape),
-            scratch=np.zeros(shape),
-        )
-        self.outcome = Outcome(*(np.zeros(shape) for _ in Outcome._fields))
+        nodes, skus = self.params.opening_stock.shape
+        self.shape = replications, nodes, skus  # of orders, of most arrays of `state` and `outcome`
+        self._constants = _constants(self.params, make_key(seed, split))
+        self._arrays = _make_arrays(self.params, replications)
+        self._bind()
         self.reset()
 
+    def _bind(self) -> None:
+        """Show the arrays to Python and to the kernels."""
+        arrays = self._arrays
+        self.state = State(*(batch_first(arrays[_STATE_ARRAYS.get(name, name)]) for name in State._fields))
+        self.outcome = Outcome(*(batch_first(arrays[name]) for name in Outcome._fields))
+        self._orders = batch_first(arrays["orders"])
+        self._table = address_table(self.arrays)
+
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Replications, nodes, SKUs."""
-        return self.state.on_hand.shape
+    def arrays(self) -> dict[str, Any]:
+        """What the kernels read and write, by name: see :mod:`hmarl.simulator.memory`."""
+        return self._constants | self._arrays
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in _BOUND}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        vars(self).update(kept)
+        self._bind()
 
     def reset(self, rows: np.ndarray | None = None, first_day: int | np.ndarray = 0) -> State:
         """Begin again with the opening stock.
@@ -162,33 +178,73 @@ class Simulator:
         ValueError
             If the shape is not ``(B, N, S)`` or a number is not finite.
         """
-        orders = np.ascontiguousarray(orders, np.float64)
         if orders.shape != self.shape:
             raise ValueError(f"orders: shape {orders.shape}: {self.shape} (replications, nodes, skus)")
-        if not np.isfinite(orders).all():
+        self._orders[...] = orders
+        if not step(self._table):
             raise ValueError("orders: a number that is not finite")
-        step(self.params, self.state, self.outcome, orders, self._key)
         return self.outcome
 
     def clone(self) -> Simulator:
         """A copy in the same state with the same future draws."""
         other = object.__new__(Simulator)
-        other.__dict__.update(self.__dict__)
-        other._ids = self._ids.copy()
-        other.state = State(*(array.copy() for array in self.state))
-        other.outcome = Outcome(*(array.copy() for array in self.outcome))
+        arrays = {name: array.copy() for name, array in self._arrays.items()}
+        other.__setstate__(self.__getstate__() | {"_arrays": arrays, "_ids": self._ids.copy()})
         return other
 
     def inventory_position(self) -> np.ndarray:
         """On hand + in transit + ordered and not yet shipped - owed to customers and to the nodes below, (B, N, S)."""
-        position = np.empty(self.shape)
-        inventory_position(self.state, self.params.parent, position)
-        return position
+        return self._positions(echelon=False)
 
     def echelon_position(self) -> np.ndarray:
         """Inventory position of each node and all below it together, (B, N, S)."""
-        position, params = self.inventory_position(), self.params
-        for n in params.order[::-1]:
-            if params.parent[n] >= 0:
-                position[:, params.parent[n]] += position[:, n]
-        return position
+        return self._positions(echelon=True)
+
+    def _positions(self, echelon: bool) -> np.ndarray:
+        position = np.empty(self._arrays["orders"].shape)
+        fill_positions(self._table, echelon, position)
+        return batch_first(position)
+
+
+_STATE_ARRAYS = {"received": "received_today", "overflow": "overflow_today", "demand": "drawn"}
+_BOUND = ("state", "outcome", "_orders", "_table")
+
+
+def batch_first(array: np.ndarray) -> np.ndarray:
+    """The same numbers with the replications, the last axis, in front."""
+    return array.transpose(array.ndim - 1, *range(array.ndim - 1))
+
+
+def _make_arrays(params: Params, replications: int) -> dict[str, np.ndarray]:
+    """Where the chain stands and what a day did; scratch."""
+    nodes, skus = params.opening_stock.shape
+    shape = nodes, skus, replications
+    rows = ("day", "replication", "drawn_until", "due", "days", "columns", "numbers")
+    full = (*Outcome._fields, "on_hand", "owed", "backorders", "received_today", "overflow_today", "noise", "orders")
+    arrays = {name: np.zeros(shape) for name in (*full, "share", "scratch")}
+    arrays |= {name if name in State._fields else f"scratch_{name}": np.zeros(replications, np.int64) for name in rows}
+    return arrays | {
+        "in_transit": np.zeros((nodes, skus, params.transit_days, replications)),
+        "orders_sent": np.zeros((nodes, skus, params.order_days, replications)),
+        "drawn": np.zeros((nodes, skus, BLOCK_DAYS, replications)),
+        "scratch_guide": np.zeros(256, np.int64),
+        "scratch_function": np.zeros(1024),
+        "scratch_rows": np.zeros((4, replications)),
+    }
+
+
+def _constants(params: Params, key: tuple[int, int]) -> dict[str, Any]:
+    """What a day never changes."""
+    always = (params.reliability >= 1) & ~params.outage.any(0)
+    plain = (params.shipment_loss == 0) & (params.lead_cumulative[:, 0] >= 1) & ~params.delay.any(0)
+    plain &= np.isinf(params.storage_capacity)
+    return (
+        params._asdict()
+        | params.demand._asdict()
+        | {
+            "key_0": key[0],
+            "key_1": key[1],
+            "always_delivers": always.astype(np.int64),
+            "plain_shipping": plain.astype(np.int64),
+        }
+    )
