@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Discrete
 from hmarl.network.config import ROLES, WEEKDAYS, Network, RoleSettings
 from hmarl.roles.actions import action_kind, chosen_values, quantities, space_of, values_of
 from hmarl.roles.knowledge import Knowledge, begin, forecast_constants, learn, make_arrays
-from hmarl.roles.observation import TILE, feature_names, observe, pipeline_days
+from hmarl.roles.observation import FEATURES, TILE, feature_names, observe, observe_pipeline, pipeline_days
 from hmarl.roles.plan import base_stock_level, planned_position, safety_stock
 from hmarl.roles.reward import cost_rate, reward
 from hmarl.simulator import Outcome, Params, Simulator, day_costs
@@ -70,6 +70,11 @@ class Chain:
         self.cost_rate = cost_rate(params)
         self._lead_time = params.lead_time[:, None]
         self._values = {role: values_of(agents.settings.action) for role, agents in self.roles.items()}
+        self._pipelines = {
+            role: pipeline_days(network, role)
+            for role, agents in self.roles.items()
+            if agents.settings.observation == "pipeline"
+        }
         self._shaped = any(s != (0, 0, 0) for s in (self._weights(role) for role in self.roles))
         self._position = np.zeros(self.simulator.shape)
         self._constants = self._make_constants(params)
@@ -81,7 +86,6 @@ class Chain:
         """What the kernels read besides the simulator's arrays and the knowledge; scratch."""
         network = self.network
         nodes = [self.roles[role].nodes if role in self.roles else np.zeros(0, np.int64) for role in ROLES]
-        pipelines = {role for role in self.roles if network.role_settings(role).observation == "pipeline"}
         leaf_start, leaf = _below(params.parent, np.setdiff1d(np.arange(len(params.parent)), params.parent))
         below_start, below = _below(params.parent, np.arange(len(params.parent)))
         multiplier, profile = params.demand.multiplier, params.demand.profile[:, 0]
@@ -94,7 +98,6 @@ class Chain:
             "textbook": base_stock_level(params),
             "role_start": np.cumsum([0] + [len(chosen) for chosen in nodes]),
             "role_nodes": np.concatenate(nodes),
-            "told_apart": np.array([pipeline_days(network, role) if role in pipelines else 0 for role in ROLES]),
             "leaf_start": leaf_start,
             "leaf": leaf,
             "below_start": below_start,
@@ -175,10 +178,12 @@ class Chain:
 
         A new array, or `out`: of that shape and type, contiguous.
         """
+        agents, number = self.roles[role], _NUMBER[role]
         if out is None:
-            agents = self.roles[role]
             out = np.empty((self.replications, len(agents.agents), len(agents.features)), np.float32)
-        observe(self._table, _NUMBER[role], out)
+        observe(self._table, number, out)
+        if role in self._pipelines:
+            observe_pipeline(self._table, number, self._pipelines[role], len(FEATURES[role]), out)
         return out
 
     def orders(self, role: str, actions: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from hmarl.simulator import rows
 from hmarl.simulator.day import position_of
 from hmarl.simulator.memory import declare, fields
 
-declare(types.int64, 1, "role_start role_nodes leaf_start leaf below_start below season_row days_ahead told_apart")
+declare(types.int64, 1, "role_start role_nodes leaf_start leaf below_start below season_row days_ahead")
 declare(types.float64, 2, "mean rate season tile learn_rows")
 declare(types.int64, 0, "episode_days")
 TILE = 256  # replications whose observations are made together: as many as stay in the fastest memory
@@ -264,11 +264,10 @@ def _observe_pipeline(w, n, k, b0, b1, apart, out):
 @njit(cache=True, nogil=True, error_model="numpy")
 def observe(w, role, out):
     """Fill ``out (B, agents, features)`` for role 0 store, 1 warehouse, 2 supplier."""
-    role_start, role_nodes, told_apart = fields(w, "role_start role_nodes told_apart")
+    role_start, role_nodes = fields(w, "role_start role_nodes")
     replications, agents, _ = out.shape
     nodes = role_nodes[role_start[role] : role_start[role + 1]]
     skus = agents // len(nodes)
-    own = 7 if role == 0 else 6
     for b0 in range(0, replications, TILE):
         b1 = min(b0 + TILE, replications)
         for a in range(agents):
@@ -279,5 +278,16 @@ def observe(w, role, out):
                 _observe_warehouse(w, n, k, b0, b1, seen)
             else:
                 _observe_supplier(w, n, k, b0, b1, seen)
-            if told_apart[role] > 0:
-                _observe_pipeline(w, n, k, b0, b1, told_apart[role], seen[:, own:])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def observe_pipeline(w, role, apart, first, out):
+    """Fill ``out (B, agents, features)`` from feature `first` on; `apart` days of arrivals are told apart."""
+    role_start, role_nodes = fields(w, "role_start role_nodes")
+    replications, agents, _ = out.shape
+    nodes = role_nodes[role_start[role] : role_start[role + 1]]
+    skus = agents // len(nodes)
+    for b0 in range(0, replications, TILE):
+        b1 = min(b0 + TILE, replications)
+        for a in range(agents):
+            _observe_pipeline(w, nodes[a // skus], a % skus, b0, b1, apart, out[b0:b1, a, first:])

@@ -4,11 +4,14 @@ import hashlib
 import os
 from pathlib import Path
 
+from numba.core import config
+
 
 def _cache_compiled_code() -> None:
     """Keep numba's compiled code in a user folder, one for each state of the sources.
 
-    numba itself looks at the file of the outermost function alone and would go on with stale kernels.
+    numba itself looks at the file of the outermost function alone and would go on with stale kernels, which find
+    their arrays at places of the table (:mod:`hmarl.simulator.memory`) that have moved.
     """
     package = Path(__file__).parents[1]
     digest = hashlib.blake2b(digest_size=8)
@@ -20,6 +23,7 @@ def _cache_compiled_code() -> None:
     cache = Path(os.environ.get("NUMBA_CACHE_DIR", cache))
     if cache.name != digest.hexdigest():
         os.environ["NUMBA_CACHE_DIR"] = str(cache / digest.hexdigest())
+        config.reload_config()  # numba may have been imported before
 
 
 _cache_compiled_code()

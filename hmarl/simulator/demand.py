@@ -23,6 +23,7 @@ from hmarl.simulator.rng import (
 )
 
 BLOCK_DAYS = 16
+_EVERYWHERE = np.int64(0)
 _MANY = 48  # replications from which on a table of the Poisson distribution pays for itself
 
 
@@ -38,7 +39,7 @@ def _spike(k0, k1, replication, day, place, probability, multiplier, duration):
 @njit(error_model="numpy")
 def _replayed_day(k0, k1, replication, day, block, length, weekly):
     """The day of the past that a block bootstrap replays; all nodes and SKUs replay the same."""
-    start = int(uniform(k0, k1, replication, day // block, 0, BLOCK) * length)
+    start = int(uniform(k0, k1, replication, day // block, _EVERYWHERE, BLOCK) * length)
     if weekly and length >= 7:
         start += ((day // block) * block - start) % 7
     return (start + day % block) % length

@@ -19,7 +19,8 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _CENTRE = 0.425
 _LEAST_UNIFORM = 0.5 / 2.0**53
 
-DEMAND, LEAD_TIME, ORDER_LOSS, SHIPMENT_LOSS, RELIABILITY, SPIKE, BLOCK = range(7)
+# numpy's integers: for Python's numba compiles `uniform` anew for each stream
+DEMAND, LEAD_TIME, ORDER_LOSS, SHIPMENT_LOSS, RELIABILITY, SPIKE, BLOCK = (np.int64(stream) for stream in range(7))
 
 
 def make_key(seed: int, split: str) -> tuple[int, int]:
