@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
+from hmarl.simulator import rows
 from hmarl.simulator.memory import fields
 from hmarl.simulator.params import CONSTANT, GEOMETRIC, HISTORY, NORMAL, PATH, POISSON, UNIFORM
 from hmarl.simulator.rng import (
@@ -73,12 +74,26 @@ def _due(day, drawn_until, due):
 
 @njit(error_model="numpy")
 def _calendar_columns(day, calendar, columns):
-    """The calendar's column of each day; whether it is the same for all."""
-    start, cycle, same = calendar[0], calendar[1], True
+    """The calendar's column of each day."""
+    start, cycle = calendar[0], calendar[1]
     for i in range(len(day)):
         columns[i] = day[i] if day[i] < start else start + (day[i] - start) % cycle
-        same &= columns[i] == columns[0]
-    return same
+
+
+@njit(error_model="numpy")
+def _next_day(day, calendar, columns):
+    start, end = calendar[0], calendar[0] + calendar[1]
+    for i in range(len(day)):
+        day[i] += 1
+        columns[i] = columns[i] + 1 if columns[i] + 1 < end else start
+
+
+@njit(error_model="numpy")
+def _all_same(numbers):
+    different = 0
+    for i in range(len(numbers)):
+        different += numbers[i] != numbers[0]
+    return different == 0
 
 
 @njit(error_model="numpy")
@@ -109,10 +124,10 @@ def _uniform(u, low, width, integer):
 
 
 @njit(error_model="numpy")
-def _book(values, due, integer, out):
+def _round(values, integer):
     for i in range(len(values)):
         value = max(values[i], 0.0)
-        out[due[i]] = np.rint(value) if integer else value
+        values[i] = np.rint(value) if integer else value
 
 
 @njit(error_model="numpy")
@@ -133,10 +148,11 @@ def draw_demand(w):
     for i in range(count):
         numbers[i] = replication[due[i]]
         today[i] = day[due[i]]
+    _calendar_columns(today, calendar, columns)
     for t in range(BLOCK_DAYS):
-        same = _calendar_columns(today, calendar, columns)
+        same = _all_same(columns)
         for n in range(nodes):
-            for s in range(skus if kind[n].any() else 0):
+            for s in range(skus):
                 row, probability = profile[n, s], spike[n, s, 0]
                 if kind[n, s] == 0:
                     continue
@@ -146,9 +162,13 @@ def draw_demand(w):
                         k0, k1, numbers[i], today[i], n * skus + s, probability, spike[n, s, 1], int(spike[n, s, 2])
                     )
                 values = _draw_day(w, n, s, count, multiplier, addition, same and probability == 0.0)
-                _book(values, due, integer, drawn[n, s, t])
-        for i in range(count):
-            today[i] += 1
+                _round(values, integer)
+                if count == len(day):
+                    rows.copy(drawn[n, s, t], values)
+                else:
+                    for i in range(count):
+                        drawn[n, s, t, due[i]] = values[i]
+        _next_day(today, calendar, columns)
 
 
 @njit(error_model="numpy")

@@ -31,7 +31,7 @@ def make_key(seed: int, split: str) -> tuple[int, int]:
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", forceinline=True)
 def philox(c0, c1, c2, c3, k0, k1):
     """Four 32-bit words for a 128-bit counter and a 64-bit key."""
     mask = uint64(0xFFFFFFFF)
@@ -50,6 +50,11 @@ def philox(c0, c1, c2, c3, k0, k1):
 def uniform(k0, k1, replication, day, place, stream):
     """A double strictly between 0 and 1."""
     x0, x1, _, _ = philox(replication, day, place, stream, k0, k1)
+    return _of_words(x0, x1)
+
+
+@njit(error_model="numpy", forceinline=True)
+def _of_words(x0, x1):
     return ((uint64(x0) >> uint64(6)) * 134217728.0 + (uint64(x1) >> uint64(5)) + 0.5) / 9007199254740992.0
 
 
@@ -57,7 +62,8 @@ def uniform(k0, k1, replication, day, place, stream):
 def uniforms(k0, k1, replications, days, place, stream, out):
     """Fill a row with :func:`uniform` of each replication and its day."""
     for i in range(len(out)):
-        out[i] = uniform(k0, k1, replications[i], days[i], place, stream)
+        x0, x1, _, _ = philox(replications[i], days[i], place, stream, k0, k1)
+        out[i] = _of_words(x0, x1)
 
 
 @njit(error_model="numpy")
@@ -77,7 +83,7 @@ def normal_quantiles(row, scratch):
         row[i] = scratch[i] if abs(q) <= _CENTRE else _tail_quantile(row[i], q)
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", forceinline=True)
 def _central_quantile(q):
     r = 0.180625 - q * q
     num = ((((((2.5090809287301226727e3 * r + 3.3430575583588128105e4) * r + 6.7265770927008700853e4) * r
