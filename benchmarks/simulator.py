@@ -15,8 +15,8 @@ runs with:
     pip install --no-deps or-gym==0.5.0 gym==0.26.2 gym-notices
 
 The contenders take turns within each round; figures are medians over the rounds with the lowest and
-highest. The time to hmarl's first day is told apart; with NUMBA_CACHE_DIR naming an empty folder it is the
-time to compile.
+highest. A second table tells what takes hmarl's day. The time to hmarl's first day is told apart; with
+NUMBA_CACHE_DIR naming an empty folder it is the time to compile.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from collections.abc import Callable
 from typing import Any
 
 REPLICATIONS = (1, 16, 64, 256, 1024)
+PARTS = ("orders", "step", "observations", "rewards")
 Turn = Callable[[float], float]  # seconds to run for -> agent-steps a second
 
 
@@ -66,6 +67,31 @@ def hmarl_turn(replications: int) -> Turn:
     day()
     at_once = max(1, 2000 // replications)
     return lambda seconds: _rate(day, seconds, at_once) * replications * agents
+
+
+def parts_of_a_day(replications: int, seconds: float) -> dict[str, float]:
+    """Microseconds of a day by part, each the least of five turns; they add up to the day."""
+    import numpy as np
+
+    from hmarl.network import load_network
+    from hmarl.roles import Chain
+
+    chain = Chain(load_network("two_store"), replications)
+    levels = base_stock_levels(chain.simulator.params)
+
+    def orders() -> Any:
+        return np.maximum(levels - chain.simulator.inventory_position(), 0.0)
+
+    calls: dict[str, Callable[[], Any]] = {
+        "orders": orders,
+        "step": lambda: chain.step(orders()),
+        "observations": lambda: [chain.observe(role) for role in chain.roles],
+        "rewards": lambda: [chain.rewards(role) for role in chain.roles],
+    }
+    at_once = max(1, 1000 // replications)
+    took = {name: 1e6 / max(_rate(call, seconds / 20, at_once) for _ in range(5)) for name, call in calls.items()}
+    took["step"] -= took["orders"]
+    return took
 
 
 def plain_turn() -> Turn:
@@ -182,7 +208,14 @@ def measure(seconds: float, rounds: int) -> dict[str, Any]:
     ]
     if or_gym is None:
         rows.append({"contender": "or-gym InvManagement-v1", "agent_steps_per_second": None})
-    return {"seconds_to_first_day": to_first_day, "rounds": rounds, "turn_seconds": seconds, "rows": rows}
+    parts = {str(replications): parts_of_a_day(replications, seconds) for replications in (1, 1024)}
+    return {
+        "seconds_to_first_day": to_first_day,
+        "rounds": rounds,
+        "turn_seconds": seconds,
+        "rows": rows,
+        "microseconds_of_a_day": parts,
+    }
 
 
 def show(result: dict[str, Any]) -> None:
@@ -194,8 +227,12 @@ def show(result: dict[str, Any]) -> None:
         else:
             rate, lowest, highest = row["agent_steps_per_second"], row["lowest"], row["highest"]
             print(f"{row['contender']:36s}{rate:15,.0f}{lowest:14,.0f}{highest:14,.0f}{row['times_plain_loop']:10.1f}")
+    print(f"\n{'microseconds of a day':36s}" + "".join(f"{part:>14s}" for part in PARTS))
+    for replications, took in result["microseconds_of_a_day"].items():
+        name = f"hmarl, {replications} replication{'s' * (replications != '1')}"
+        print(f"{name:36s}" + "".join(f"{took[part]:14.1f}" for part in PARTS))
     print(
-        f"Medians of {result['rounds']} turns of {result['turn_seconds']} s on one core; drawing, base-stock "
+        f"\nMedians of {result['rounds']} turns of {result['turn_seconds']} s on one core; drawing, base-stock "
         f"orders, observations and rewards included.\nhmarl's first day took "
         f"{result['seconds_to_first_day']:.1f} s, apart: importing, and compiling or reading the cache."
     )

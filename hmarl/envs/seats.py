@@ -88,7 +88,7 @@ class Seats:
         orders = np.zeros(chain.simulator.shape) if self._others is None else self._others.orders(chain)
         shape = (self.replications, -1, len(self.network.skus))
         for role in self.roles:
-            orders[:, chain.roles[role].nodes] = chain.orders(role, actions[role]).reshape(shape)
+            orders[:, chain.roles[role].place] = chain.orders(role, actions[role]).reshape(shape)
         return chain.step(orders)
 
     def places(self) -> dict[str, tuple[str, int]]:

@@ -94,7 +94,7 @@ class LearnedPolicy:
                         f" here, trained on {len(features)} and {_counted(space)}"
                     )
                 actions = self.actions(role, chain.observe(role))
-                out[:, agents.nodes] = chain.orders(role, actions).reshape(len(out), -1, out.shape[2])
+                out[:, agents.place] = chain.orders(role, actions).reshape(len(out), -1, out.shape[2])
         return out
 
     def actions(self, role: str, observations: NDArray[np.float32]) -> NDArray[np.int64] | NDArray[np.float32]:

@@ -173,7 +173,7 @@ class ByRole:
                 continue
             if id(policy) not in asked:
                 asked[id(policy)] = policy.orders(chain)
-            out[:, agents.nodes] = asked[id(policy)][:, agents.nodes]
+            out[:, agents.place] = asked[id(policy)][:, agents.place]
         return out
 
 

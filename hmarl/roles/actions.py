@@ -45,7 +45,7 @@ def chosen_values(values: np.ndarray, chosen: np.ndarray, continuous: bool) -> n
         between are linear, those outside count as the nearer end.
     """
     if not continuous:
-        return values[chosen]
+        return values.take(chosen)
     share = (np.clip(chosen, -1.0, 1.0, dtype=np.float64) + 1) / 2
     return values[0] * (1 - share) + values[1] * share
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -35,6 +36,26 @@ class RoleAgents:
     def n_actions(self) -> int:
         """Outputs of a deployed actor: a logit for each action, or the mean of a continuous one."""
         return int(self.action_space.n) if isinstance(self.action_space, Discrete) else 1
+
+    @cached_property
+    def place(self) -> np.ndarray | slice:
+        """`nodes` as an index, a slice where they follow one another: much faster."""
+        first, last = int(self.nodes[0]), int(self.nodes[-1])
+        follow = np.array_equal(self.nodes, np.arange(first, last + 1))
+        return slice(first, last + 1) if follow else self.nodes
+
+
+class _RoleKernels(NamedTuple):
+    """What the kernels are told about a role."""
+
+    number: int
+    seen: tuple[int, int, int]  # shape of its observations
+    paid: tuple[int, int]  # of its rewards
+    pipeline: tuple[int, int] | None  # days of arrivals told apart, first feature; None: not seen
+    values: np.ndarray  # of its actions
+    continuous: bool
+    action: tuple[int, bool]  # how these are read
+    default_reward: bool
 
 
 class Chain:
@@ -69,18 +90,27 @@ class Chain:
         self.mean_demand = np.where(params.mean_demand > 0, params.mean_demand, 1.0)
         self.cost_rate = cost_rate(params)
         self._lead_time = params.lead_time[:, None]
-        self._values = {role: values_of(agents.settings.action) for role, agents in self.roles.items()}
-        self._pipelines = {
-            role: pipeline_days(network, role)
-            for role, agents in self.roles.items()
-            if agents.settings.observation == "pipeline"
-        }
+        self._kernels = {role: self._role_kernels(agents) for role, agents in self.roles.items()}
         self._shaped = any(s != (0, 0, 0) for s in (self._weights(role) for role in self.roles))
         self._position = np.zeros(self.simulator.shape)
         self._constants = self._make_constants(params)
         self._arrays = make_arrays(params, network.forecast, replications)
         self._bind()
         self.reset()
+
+    def _role_kernels(self, agents: RoleAgents) -> _RoleKernels:
+        role, settings = agents.name, agents.settings
+        apart = pipeline_days(self.network, role), len(FEATURES[role])
+        return _RoleKernels(
+            number=ROLES.index(role),
+            seen=(self.replications, len(agents.agents), len(agents.features)),
+            paid=(self.replications, len(agents.agents)),
+            pipeline=apart if settings.observation == "pipeline" else None,
+            values=values_of(settings.action),
+            continuous=settings.action.continuous,
+            action=action_kind(settings.action),
+            default_reward=settings.reward == "default",
+        )
 
     def _make_constants(self, params: Params) -> dict[str, Any]:
         """What the kernels read besides the simulator's arrays and the knowledge; scratch."""
@@ -178,12 +208,12 @@ class Chain:
 
         A new array, or `out`: of that shape and type, contiguous.
         """
-        agents, number = self.roles[role], _NUMBER[role]
+        kernels = self._kernels[role]
         if out is None:
-            out = np.empty((self.replications, len(agents.agents), len(agents.features)), np.float32)
-        observe(self._table, number, out)
-        if role in self._pipelines:
-            observe_pipeline(self._table, number, self._pipelines[role], len(FEATURES[role]), out)
+            out = np.empty(kernels.seen, np.float32)
+        observe(self._table, kernels.number, out)
+        if kernels.pipeline is not None:
+            observe_pipeline(self._table, kernels.number, *kernels.pipeline, out)
         return out
 
     def orders(self, role: str, actions: np.ndarray) -> np.ndarray:
@@ -200,11 +230,9 @@ class Chain:
         numpy.ndarray
             ``(B, agents)`` units, before rounding to what the node may order.
         """
-        agents, action = self.roles[role], self.roles[role].settings.action
-        chosen = np.asarray(actions).reshape(self.replications, len(agents.agents))
-        values = chosen_values(self._values[role], chosen, action.continuous)
-        out = np.empty(values.shape)
-        quantities(self._table, _NUMBER[role], *action_kind(action), values, out)
+        kernels, out = self._kernels[role], np.empty(self._kernels[role].paid)
+        values = chosen_values(kernels.values, actions, kernels.continuous).reshape(kernels.paid)
+        quantities(self._table, kernels.number, *kernels.action, values, out)
         return out
 
     def rewards(self, role: str, out: np.ndarray | None = None) -> np.ndarray:
@@ -212,15 +240,15 @@ class Chain:
 
         A new array, or `out`: of that shape and type, contiguous.
         """
-        agents = self.roles[role]
+        kernels = self._kernels[role]
         if out is None:
-            out = np.empty((self.replications, len(agents.agents)))
-        if agents.settings.reward == "default":
-            reward(self._table, _NUMBER[role], out)
+            out = np.empty(kernels.paid)
+        if kernels.default_reward:
+            reward(self._table, kernels.number, out)
         else:
-            out[:] = self._money_reward(agents)
+            out[:] = self._money_reward(self.roles[role])
         if self._shaped:
-            out += self._shaping(agents)
+            out += self._shaping(self.roles[role])
         return out
 
     def _money_reward(self, agents: RoleAgents) -> np.ndarray:
@@ -258,7 +286,6 @@ class Chain:
         return self._constants["season"][self._constants["season_row"], column]
 
 
-_NUMBER = {role: number for number, role in enumerate(ROLES)}
 _BOUND = ("known", "_planned", "_uncertain", "_table")
 
 

@@ -203,7 +203,7 @@ class Simulator:
     def _positions(self, echelon: bool) -> np.ndarray:
         position = np.empty(self._arrays["orders"].shape)
         fill_positions(self._table, echelon, position)
-        return batch_first(position)
+        return position.transpose(2, 0, 1)
 
 
 _STATE_ARRAYS = {"received": "received_today", "overflow": "overflow_today", "demand": "drawn"}
@@ -221,7 +221,7 @@ def _make_arrays(params: Params, replications: int) -> dict[str, np.ndarray]:
     shape = nodes, skus, replications
     rows = ("day", "replication", "drawn_until", "due", "days", "columns", "numbers")
     full = (*Outcome._fields, "on_hand", "owed", "backorders", "received_today", "overflow_today", "noise", "orders")
-    arrays = {name: np.zeros(shape) for name in (*full, "share", "scratch")}
+    arrays: dict[str, np.ndarray] = {name: np.zeros(shape) for name in (*full, "share", "scratch")}
     arrays |= {name if name in State._fields else f"scratch_{name}": np.zeros(replications, np.int64) for name in rows}
     return arrays | {
         "in_transit": np.zeros((nodes, skus, params.transit_days, replications)),

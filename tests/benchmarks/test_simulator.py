@@ -38,6 +38,9 @@ def test_a_row_for_every_contender(monkeypatch: pytest.MonkeyPatch, capsys: pyte
         assert 0 < row["lowest"] <= row["agent_steps_per_second"] <= row["highest"]
     assert result["rows"][2]["times_plain_loop"] == 1
     assert "not installed" in table.splitlines()[4]
+    for parts in result["microseconds_of_a_day"].values():
+        assert set(parts) == set(simulator.PARTS)
+        assert parts["observations"] > 0
     json.dumps(result)
 
 

@@ -1,5 +1,6 @@
 """Forecasts, observations, actions and rewards by hand-worked examples."""
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -300,6 +301,44 @@ def test_a_clone_and_a_row_know_the_same():
     clone.step(order)
     for role in batch.roles:
         np.testing.assert_array_equal(batch.observe(role), clone.observe(role))
+
+
+def test_observations_and_rewards_fill_a_given_array():
+    chain = Chain(small(roles={"store": {"observation": "pipeline"}, "supplier": {"reward": "profit"}}), 3)
+    chain.step(np.full(chain.simulator.shape, 8.0))
+    for role, agents in chain.roles.items():
+        block = np.full((2, 3, len(agents.agents), len(agents.features)), 99, np.float32)
+        chain.observe(role, block[1])
+        np.testing.assert_array_equal(block[1], chain.observe(role))
+        assert (block[0] == 99).all()
+        paid = np.full((2, 3, len(agents.agents)), 99.0)
+        chain.rewards(role, paid[0])
+        np.testing.assert_array_equal(paid[0], chain.rewards(role))
+        assert (paid[1] == 99).all()
+
+
+def test_what_was_observed_stays_as_it_was():
+    chain = Chain(small())
+    seen, paid = chain.observe("store"), chain.rewards("store")
+    kept = seen.copy(), paid.copy()
+    chain.step(orders(5, 10, 7, 9))
+    chain.observe("store")
+    chain.rewards("store")
+    np.testing.assert_array_equal(seen, kept[0])
+    np.testing.assert_array_equal(paid, kept[1])
+
+
+def test_a_pickled_chain_goes_on_alone():
+    chain = Chain(small(), 2)
+    chain.step(np.full(chain.simulator.shape, 8.0))
+    other = pickle.loads(pickle.dumps(chain))
+    forecast = chain.forecast.copy()
+    other.step(np.full(chain.simulator.shape, 3.0))
+    np.testing.assert_array_equal(chain.forecast, forecast)
+    chain.step(np.full(chain.simulator.shape, 3.0))
+    for role in chain.roles:
+        np.testing.assert_array_equal(chain.observe(role), other.observe(role))
+        np.testing.assert_array_equal(chain.rewards(role), other.rewards(role))
 
 
 def test_reset_rows_forget():

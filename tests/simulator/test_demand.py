@@ -105,3 +105,16 @@ def test_a_history_is_replayed_in_blocks_that_keep_weekdays_and_stores_together(
 def test_draws_go_on_beyond_the_calendar_and_the_block():
     sample = draws({"distribution": "normal", "mean": 60, "std": 0, "season": {"amplitude": 0.3, "period": 30}}, 95, 1)
     np.testing.assert_array_equal(sample[:35], sample[60:95])
+
+
+@pytest.mark.parametrize("mean", [0.3, 8.0, 90.0, 5000.0])
+def test_poisson_demand_of_a_batch_is_that_of_each_replication_alone(mean):
+    weekday = [1, 1, 0.5, 1, 2, 0, 1]
+    network = shop(demand={"distribution": "poisson", "mean": mean, "weekday": weekday})
+    batch = Simulator(network, 64)
+    alone = [Simulator(network, ids=np.array([b])) for b in (0, 33)]
+    for _ in range(20):
+        together = batch.step(np.zeros(batch.shape)).demand
+        for one in alone:
+            b = int(one.state.replication[0])
+            np.testing.assert_array_equal(one.step(np.zeros(one.shape)).demand[0], together[b])

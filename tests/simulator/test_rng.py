@@ -5,7 +5,18 @@ import pytest
 from scipy import stats
 
 from hmarl.simulator import Split
-from hmarl.simulator.rng import SPLITS, make_key, normal_quantile, philox, poisson_mode, poisson_quantile, uniform
+from hmarl.simulator.rng import (
+    SPLITS,
+    make_key,
+    normal_quantile,
+    normal_quantiles,
+    philox,
+    poisson_mode,
+    poisson_quantile,
+    poisson_quantiles,
+    uniform,
+    uniforms,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +54,25 @@ def test_poisson_quantile_is_that_of_scipy(mean):
     u = np.linspace(0.0005, 0.9995, 999)
     mode, pmf, cdf = poisson_mode(mean)
     assert [poisson_quantile(x, mean, mode, pmf, cdf) for x in u] == list(stats.poisson.ppf(u, mean))
+
+
+@pytest.mark.parametrize("mean", [0.02, 0.9, 7.0, 59.7, 2000.0])
+def test_a_row_of_poisson_quantiles_holds_the_same_as_one_by_one(mean):
+    rare = 10.0 ** np.arange(-16, -2)
+    u = np.concatenate([rare, np.random.default_rng(0).random(5000), 1 - rare, [0.5 / 2.0**53]])
+    mode, pmf, cdf = poisson_mode(mean)
+    row = u.copy()
+    poisson_quantiles(row, mean, pmf, cdf, np.empty(1024), np.empty(256, np.int64))
+    assert row.tolist() == [poisson_quantile(x, mean, mode, pmf, cdf) for x in u]
+
+
+def test_rows_of_uniforms_and_normal_quantiles_hold_the_same_as_one_by_one():
+    replications, days, row = np.arange(500), np.arange(500) % 7, np.empty(500)
+    uniforms(*make_key(1, "train"), replications, days, 5, 2, row)
+    assert row.tolist() == [uniform(*make_key(1, "train"), b, d, 5, 2) for b, d in zip(replications, days, strict=True)]
+    u = row.copy()
+    normal_quantiles(row, np.empty(500))
+    assert row.tolist() == [normal_quantile(x) for x in u]
 
 
 def test_keys_of_seeds_and_splits_differ():

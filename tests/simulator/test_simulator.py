@@ -1,5 +1,10 @@
 """What must hold on any network: conservation, draws that depend on nothing else, clones, rows of a batch."""
 
+import copy
+import pickle
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -74,6 +79,59 @@ def test_a_clone_meets_the_same_future(network, seed):
     before = simulator.state.on_hand.copy()
     apart.step(random_orders(1, simulator.shape) + 5)
     np.testing.assert_array_equal(simulator.state.on_hand, before)
+
+
+@settings(max_examples=30, deadline=None)
+@given(network=random_networks(), seed=st.integers(0, 10_000))
+def test_rows_that_begin_on_other_days_meet_what_they_meet_alone(network, seed):
+    first_day = np.arange(60) % 4 * 5
+    batch = Simulator(network, 60, seed)
+    batch.reset(first_day=first_day)
+    alone = Simulator(network, 1, seed, ids=np.array([42]))
+    alone.reset(first_day=first_day[42])
+    for day in range(2 * DAYS):
+        if day in (6, 11):
+            chosen = np.arange(60) % (day - 4) == 0
+            batch.reset(chosen, first_day)
+            alone.reset(chosen[42:43], first_day[42])
+            alone.state.replication[:] = batch.state.replication[42]
+        orders = random_orders(day, batch.shape)
+        batch.step(orders)
+        alone.step(orders[42:43])
+        for name, one, many in zip(alone.outcome._fields, alone.outcome, batch.outcome, strict=True):
+            np.testing.assert_array_equal(one[0], many[42], err_msg=name)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda simulator: pickle.loads(pickle.dumps(simulator))])
+def test_a_copy_goes_on_alone(two_store, again):
+    simulator = Simulator(two_store, 2)
+    orders = np.full(simulator.shape, 40.0)
+    simulator.step(orders)
+    other = again(simulator)
+    kept = simulator.state.on_hand.copy()
+    theirs = other.step(orders).left.copy()
+    np.testing.assert_array_equal(simulator.state.on_hand, kept)
+    np.testing.assert_array_equal(simulator.step(orders).left, theirs)
+    np.testing.assert_array_equal(simulator.state.on_hand, other.state.on_hand)
+
+
+def test_what_python_writes_into_the_state_the_next_day_knows(two_store):
+    simulator = Simulator(two_store, 2)
+    simulator.state.on_hand[:] = 7.0
+    simulator.state.in_transit[0, 1, 0, 0] = 5.0
+    simulator.step(np.zeros(simulator.shape))
+    assert simulator.state.received[:, 1, 0].tolist() == [5.0, 0.0]
+    assert simulator.state.on_hand[:, 1, 0].tolist() == [12.0, 7.0]
+
+
+@pytest.mark.parametrize("first", ["hmarl.roles", "hmarl.simulator", "numba", "hmarl.policies"])
+def test_compiled_code_is_kept_by_the_state_of_the_sources(first, tmp_path):
+    show = f"import {first}, hmarl.roles\nfrom numba.core import config\nprint(config.CACHE_DIR)"
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path), "PATH": "", "PYTHONPATH": ":".join(sys.path)}
+    told = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, env=environment, check=True)
+    folder = told.stdout.strip()
+    assert folder.startswith(f"{tmp_path}/")
+    assert len(folder) == len(str(tmp_path)) + 17  # / and the digest
 
 
 def test_splits_seeds_and_replications_differ(two_store):
