@@ -103,6 +103,7 @@ def ppo_config(
             num_env_runners=num_env_runners,
             num_envs_per_env_runner=ppo.replications,
             rollout_fragment_length=ppo.days,
+            sample_timeout_s=600,
         )
         .learners(
             num_learners=num_learners,

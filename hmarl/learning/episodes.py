@@ -79,10 +79,8 @@ class Episodes:
         seconds
             How long it took.
         """
-        some = ends.any(1)
-        some[-1] = True
         begin, a_day = 0, seconds / len(ends)
-        for end in np.flatnonzero(some) + 1:
+        for end in np.union1d(np.flatnonzero(ends.any(1)), len(ends) - 1) + 1:
             self.days += end - begin
             self._seconds += (end - begin) * a_day
             self._returns += rewards[begin:end].sum(0, np.float64)

@@ -98,6 +98,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         _check_callbacks(self.config)
         self._callbacks = [callback() for callback in force_list(self.config.callbacks_class)]
         self._env_runner_state_server = None
+        self.num_env_steps_sampled_lifetime: int = 0
         self._weights_seq_no = 0
         self._first_draw = 0
         self._sampled_at: float | None = None
@@ -326,14 +327,14 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
                 self.module.set_state(ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights)
             if number > 0:
                 self._weights_seq_no = number
-        new, first = self.num_env_steps_sampled_lifetime == 0, state.get(_FIRST_DRAW)
-        steps = state.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, self.num_env_steps_sampled_lifetime)
-        self.num_env_steps_sampled_lifetime = steps
+        steps: int = state.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, self.num_env_steps_sampled_lifetime)
         if self.env is not None and not self.config.in_evaluation:
-            if first is not None:
-                self._begin_with_fresh_draws(first)
-            elif new and steps > 0:  # in the place of a dead runner, or after a checkpoint: no more draws than steps
+            if _FIRST_DRAW in state:
+                self._begin_with_fresh_draws(state[_FIRST_DRAW])
+            elif self.num_env_steps_sampled_lifetime == 0 < steps:
+                # In the place of a dead runner, or after a checkpoint. A draw serves a step at least.
                 self._begin_with_fresh_draws(steps)
+        self.num_env_steps_sampled_lifetime = steps
 
     def get_ctor_args_and_kwargs(self) -> tuple[tuple[()], dict[str, Any]]:
         return (), {"config": self.config}

@@ -100,19 +100,6 @@ def test_a_phase_starts_from_the_modules_of_another(tmp_path):
     assert set(second.train()["learners"]) >= {"store", "warehouse", "supplier"}
 
 
-def test_a_remote_runner_samples_with_the_weights_of_the_learner():
-    algorithm = config(num_env_runners=1).build_algo()
-    rewards = [algorithm.train()["env_runners"] for _ in range(3)]
-    assert float(rewards[-1]["weights_seq_no"]) == 2
-    assert rewards[-1]["num_env_steps_sampled_lifetime"] == 3 * 1024
-    (weights,) = algorithm.env_runner_group.foreach_env_runner(
-        lambda runner: runner.get_state()["rl_module"]["store"], local_env_runner=False
-    )
-    ours = trained_module(algorithm, "store").state_dict()
-    assert same(weights, {name: value.numpy() for name, value in ours.items()})
-    algorithm.stop()
-
-
 def test_settings_are_the_published_ones():
     classic = PPO_SETTINGS["classic"]
     assert classic.rollout == 2048

@@ -81,11 +81,12 @@ def remote(ray_session: None) -> Iterator[Algorithm]:
 
 
 def test_remote_runners_sample_each_its_own_and_are_counted_once(remote: Algorithm):
-    group = remote.env_runner_group
-    pairs = group.foreach_env_runner(
-        lambda r: (r.sample()[0].rewards["store"], r.get_metrics(), r._seed), local_env_runner=False
-    )
-    (first, of_first, seed), (second, of_second, other_seed) = pairs
+    def sample(runner):
+        (block,) = runner.sample()
+        runner.get_metrics()  # of this block; else they would come with the next
+        return block.rewards["store"], runner._seed
+
+    (first, seed), (second, other_seed) = remote.env_runner_group.foreach_env_runner(sample, local_env_runner=False)
     assert seed != other_seed
     assert not np.array_equal(first, second)
     result = remote.train()["env_runners"]
