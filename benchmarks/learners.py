@@ -35,8 +35,16 @@ def hmarl_settings() -> PPOSettings:
 
 
 def rllib_settings() -> PPOSettings:
-    """Of stock PPO; `replications` are environments."""
-    return PPOSettings(replications=64, days=32, minibatch=1024, epochs=5, learning_rate=1e-3, gamma=0.97)
+    """Of stock PPO; `replications` are environments. The gradient is as good as not clipped, RLlib's own default."""
+    return PPOSettings(
+        replications=64,
+        days=32,
+        minibatch=512,
+        epochs=10,
+        learning_rate=5e-4,
+        gamma=0.95,
+        gradient_clip=1e6,
+    )
 
 
 def sb3_settings() -> PPOSettings:

@@ -1,6 +1,6 @@
 """Agent-steps a second, learning included: hmarl, a hand-written PyTorch loop, Stable-Baselines3, RLlib as it comes.
 
-    python -m benchmarks.training [--quick] [--only handwritten,hmarl] [--json]
+    python -m benchmarks.training [--quick] [--cpu] [--only handwritten,hmarl] [--json]
 
 An agent-step is one decision of an agent that learns; each is trained on `epochs` times. On `two_store` the two
 stores learn one shared policy, warehouse and supplier order by the base-stock rule, on the same simulator, with
@@ -15,7 +15,8 @@ Two tables, minibatches of 64 and 512. Two more hold hmarl with its own defaults
 hand-written loop with the same numbers: the stores alone, and all roles together.
 
 The contenders take turns, an iteration each, in one process; figures are medians over the rounds with the
-lowest and highest, ratios are of medians. Stable-Baselines3 comes with `pip install -e '.[test]'`.
+lowest and highest, ratios are of medians; --cpu counts seconds of this process's CPU time, for a machine that
+is busy with other work. Stable-Baselines3 comes with `pip install -e '.[test]'`.
 """
 
 from __future__ import annotations
@@ -127,7 +128,13 @@ def _trains(algorithm: Any) -> Iterate:
     return lambda: int(sum(algorithm.train()[ENV_RUNNER_RESULTS][NUM_AGENT_STEPS_SAMPLED].values()))
 
 
-def measure(title: str, settings: PPOSettings, turns: Mapping[str, Iterate], rounds: int) -> dict[str, Any]:
+def measure(
+    title: str,
+    settings: PPOSettings,
+    turns: Mapping[str, Iterate],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Any]:
     """All contenders, turn about, after an iteration each that does not count.
 
     Raises
@@ -139,9 +146,9 @@ def measure(title: str, settings: PPOSettings, turns: Mapping[str, Iterate], rou
     rates: dict[str, list[float]] = {name: [] for name in turns}
     for _ in range(rounds):
         for name, iterate in turns.items():
-            began = time.perf_counter()
+            began = clock()
             trained = iterate()
-            rates[name].append(trained / (time.perf_counter() - began))
+            rates[name].append(trained / (clock() - began))
             assert trained == steps[name]
     assert len(set(steps.values())) == 1, f"{title}: agent-steps an iteration differ: {steps}"
     rows = [
@@ -180,7 +187,7 @@ def ratios(table: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def run(rounds: int, only: Sequence[str] = RIVALS, batched: bool = False) -> dict[str, Any]:
+def run(rounds: int, only: Sequence[str] = RIVALS, batched: bool = False, cpu: bool = False) -> dict[str, Any]:
     """All tables."""
     import torch
 
@@ -189,18 +196,26 @@ def run(rounds: int, only: Sequence[str] = RIVALS, batched: bool = False) -> dic
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    clock = time.process_time if cpu else time.perf_counter
     tables, own = [], [name for name in only if name in ("handwritten", "hmarl")]
     with connect():
         for minibatch in (64, 512):
             settings = classic(minibatch)
-            tables.append(measure(f"minibatch {minibatch}", settings, contenders(settings, only, batched), rounds))
+            tables.append(
+                measure(f"minibatch {minibatch}", settings, contenders(settings, only, batched), rounds, clock)
+            )
         for title, learns in (("the stores", ["store"]), ("all roles together", ["store", "warehouse", "supplier"])):
             settings = PPOSettings()
             makers = {"handwritten": ("hand-written", handwritten), "hmarl": ("hmarl", hmarl)}
             turns = {makers[key][0]: makers[key][1](settings, learns) for key in own}
             if turns:
-                tables.append(measure(f"hmarl's defaults, {title}", settings, turns, rounds))
-    return {"rounds": rounds, "tables": tables, "ratios": [ratio for table in tables for ratio in ratios(table)]}
+                tables.append(measure(f"hmarl's defaults, {title}", settings, turns, rounds, clock))
+    return {
+        "rounds": rounds,
+        "cpu_seconds": cpu,
+        "tables": tables,
+        "ratios": [ratio for table in tables for ratio in ratios(table)],
+    }
 
 
 def show(result: Mapping[str, Any]) -> None:
@@ -216,7 +231,8 @@ def show(result: Mapping[str, Any]) -> None:
         )
     for ratio in result["ratios"]:
         print(f"hmarl / {ratio['hmarl_against']}, {ratio['table']}: {ratio['ratio']:.2f}")
-    print(f"Medians of {result['rounds']} iterations on one torch thread, sampling, learning and metrics included.")
+    clock = "CPU seconds" if result["cpu_seconds"] else "Seconds"
+    print(f"{clock}, one torch thread, medians of {result['rounds']} iterations; sampling, learning, metrics included.")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -229,6 +245,7 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="3 iterations each, no single chains: under a minute")
+    parser.add_argument("--cpu", action="store_true", help="seconds of CPU time instead of the clock's")
     parser.add_argument("--only", default=",".join(RIVALS), help=f"some of {','.join(RIVALS)}")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     arguments = parser.parse_args(argv)
@@ -238,7 +255,7 @@ def main(argv: list[str] | None = None) -> None:
             parser.error(f"--only: {name!r}: some of {', '.join(RIVALS)}")
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[threads] = "1"
-    result = run(3 if arguments.quick else ROUNDS, only, batched=arguments.quick)
+    result = run(3 if arguments.quick else ROUNDS, only, batched=arguments.quick, cpu=arguments.cpu)
     show(result)
     if arguments.json:
         print(json.dumps(result))

@@ -128,12 +128,11 @@ class Place:
         return (0.01 if policy and not lucky else 0.5), 0.001
 
 
-def test_a_hit_counts_when_fresh_paths_confirm_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hit_counts_when_fresh_paths_confirm_it() -> None:
     clock = [0.0]
-    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: clock[0])
     makers: Any = {"early": lambda *_: Scripted(4, clock), "never": lambda *_: Scripted(10**9, clock)}
     place: Any = Place()
-    early, never = benchmark.run_seed(place, makers, seed=0, cap=20, every=2)
+    early, never = benchmark.run_seed(place, makers, seed=0, cap=20, every=2, clock=lambda: clock[0])
     assert early.reached == 6
     assert early.curve == [(2, 0.5), (4, 0.01), (6, 0.01)]
     assert (never.reached, never.seconds) == (None, 20)
