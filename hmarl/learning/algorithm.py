@@ -72,7 +72,7 @@ def ppo_config(
     learners = max(1, num_learners)
     if ppo.replications % learners:
         raise InputError(f"num_learners: {num_learners}: one that divides the {ppo.replications} replications")
-    batch = ppo.rollout * max(1, num_env_runners) // learners
+    batch, minibatch = ppo.rollout * max(1, num_env_runners) // learners, -(-ppo.minibatch // learners)
     model = {"hidden": list(ppo.hidden), "seed": seed}
     specs = {
         role: RLModuleSpec(
@@ -92,7 +92,6 @@ def ppo_config(
                 "others": others,
                 "endless": ppo.endless,
                 "team": ppo.team,
-                "threads": ppo.threads,
             },
             disable_env_checking=True,
         )
@@ -110,11 +109,12 @@ def ppo_config(
             learner_class=BatchedPPOLearner,
             learner_connector=partial(TrainingBatch, network=network, gamma=ppo.gamma, lambda_=ppo.gae_lambda),
             add_default_connectors_to_learner_pipeline=False,
-            learner_config_dict=ppo.model_dump(include={"value_loss", "normalise_values", "critic_warmup", "threads"}),
+            learner_config_dict=ppo.model_dump(include={"value_loss", "normalise_values", "critic_warmup", "threads"})
+            | {"minibatch": minibatch},
         )
         .training(
             train_batch_size_per_learner=batch,
-            minibatch_size=min(-(-ppo.minibatch // learners), batch),
+            minibatch_size=min(minibatch, batch),  # RLlib allows no more, and shares blocks by it
             num_epochs=ppo.epochs,
             lr=_annealed(ppo.learning_rate, ppo.final_learning_rate, steps),
             gamma=ppo.gamma,

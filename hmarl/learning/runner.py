@@ -72,7 +72,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
 
     ``num_envs_per_env_runner`` is the number of replications; the modules' names are the roles that learn.
     ``env_config``: network (Network), others ({role: Policy} for the roles that do not learn), endless
-    (bool), team (float), threads (of torch).
+    (bool), team (float).
 
     An episode has the network's days and is cut short there, never terminated: what follows is worth the
     critic's value. The replications' first days are staggered, so that some episodes end in every rollout. An
@@ -106,7 +106,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         self.failure: Exception | None = None  # that no other runner would be spared
         self.env: Chain | None = None
         self.num_envs = 0
-        torch.set_num_threads(self.config.env_config["threads"])
+        torch.set_num_threads(1)
         if self.worker_index != 0 or self.config.create_env_on_local_worker or self.config.num_env_runners == 0:
             self.make_env()
         self.module: MultiRLModule

@@ -70,7 +70,7 @@ class Sampler:
         cuts = []
         for t in range(days):
             for role, observations in block.observations.items():
-                observations[t] = chain.observe(role)
+                chain.observe(role, observations[t])
             orders = np.zeros(chain.simulator.shape)
             for policy, nodes in self._others:
                 orders[:, nodes] = policy.orders(chain)[:, nodes]

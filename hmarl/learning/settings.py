@@ -42,7 +42,9 @@ class PPOSettings(BaseModel):
     endless: bool = Field(
         False, description="chains never begin anew; else after the network's days, values bootstrapped"
     )
-    threads: int = Field(1, ge=1, description="torch threads of a process that learns or samples")
+    threads: int = Field(
+        2, ge=1, description="of a learner; from 2 on a large minibatch's critic is worked out beside its actor"
+    )
 
     @property
     def rollout(self) -> int:
