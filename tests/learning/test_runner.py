@@ -133,6 +133,26 @@ def test_no_draw_comes_twice_not_even_after_a_checkpoint():
     assert not used & set(again.env.simulator.state.replication.tolist())
 
 
+def test_draws_are_used_up_one_by_one_however_often_a_run_is_resumed():
+    """The simulator's generator takes 32 bits of a draw's number."""
+    runner = make_runner()
+    for _ in range(12):
+        runner.sample()
+        runner.set_state(runner.get_state(not_components="rl_module"))
+    assert runner.get_state()["first_draw"] < 12 * 16 * REPLICATIONS
+
+
+def test_a_runner_in_the_place_of_a_dead_one_goes_on_to_fresh_draws():
+    state = {"num_env_steps_sampled_lifetime": 5000}
+    runner = make_runner()
+    runner.set_state(state)
+    runner.sample()
+    assert runner.chain.simulator.state.replication.min() >= 5000
+    first = runner.get_state()["first_draw"]
+    runner.set_state(state)  # as RLlib tells it after every iteration
+    assert runner.get_state()["first_draw"] == first
+
+
 def test_an_endless_chain_never_ends_and_its_returns_are_booked_all_the_same():
     runner = make_runner(endless=True)
     (block,) = runner.sample()
@@ -175,6 +195,25 @@ def test_evaluation_draws_from_validation_and_the_same_each_time():
     first, second = (runner.sample(num_episodes=1, explore=False)[0] for _ in range(2))
     assert np.array_equal(first.rewards["store"], second.rewards["store"])
     assert make_runner().env.simulator.split == "train"
+
+
+def test_evaluation_of_some_days_begins_on_day_0_with_the_same_draws_each_time():
+    runner = make_runner(evaluation=True)
+    (first,) = runner.sample(num_timesteps=5 * REPLICATIONS, explore=False)
+    runner.set_state(make_runner().get_state())  # as a restored algorithm does
+    (second,) = runner.sample(num_timesteps=5 * REPLICATIONS, explore=False)
+    assert np.array_equal(first.rewards["store"], second.rewards["store"])
+    assert runner.chain.simulator.state.day.tolist() == [5] * REPLICATIONS
+
+
+def test_evaluation_metrics_are_of_the_last_evaluation_alone():
+    runner = make_runner(evaluation=True)
+    for episodes in (3 * REPLICATIONS, 1):
+        blocks = runner.sample(num_episodes=episodes)
+        returns = np.concatenate([block.rewards["store"].sum((0, 2)) for block in blocks])
+        metrics = runner.get_metrics()
+        assert float(metrics["num_episodes"]) == len(returns)
+        assert float(metrics["episode_return_mean"]) == pytest.approx(returns.mean(), rel=1e-5)
 
 
 def test_greedy_and_random_actions():
