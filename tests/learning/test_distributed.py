@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
+from ray.rllib.core.rl_module.rl_module import RLModule
 
 from hmarl.errors import InputError
-from hmarl.learning.algorithm import PPOSettings, ppo_config, trained_module
+from hmarl.learning.algorithm import PPOSettings, module_path, ppo_config, trained_module
 from hmarl.learning.module import actor_weights
 from hmarl.network import load_network
 from hmarl.roles import Chain
@@ -34,7 +36,7 @@ def config(learns: str = "store", ppo: PPOSettings = SMALL, **parameters: Any):
     return ppo_config(network, ppo, learns=[learns], others=others, steps=10_000, **parameters)
 
 
-def test_two_learners_learn_what_one_does():
+def test_two_learners_learn_what_one_does(tmp_path: Path):
     """RLlib's own learner; one warehouse, so that its minibatches are whole rollouts."""
 
     def train(num_learners: int) -> list[dict[str, np.ndarray]]:
@@ -47,6 +49,7 @@ def test_two_learners_learn_what_one_does():
             result = algorithm.train()
         states = algorithm.learner_group.foreach_learner(lambda learner: learner.get_state()["rl_module"])
         assert result["learners"]["__all_modules__"]["num_module_steps_trained_lifetime"] == 2 * 128
+        algorithm.save_to_path(str(tmp_path / str(num_learners)))
         algorithm.stop()
         return [state.get()["warehouse"] for state in states]
 
@@ -55,6 +58,8 @@ def test_two_learners_learn_what_one_does():
     for name, value in one.items():
         assert np.array_equal(first[name], second[name]), name
         assert first[name] == pytest.approx(value, abs=1e-6), name
+    module = RLModule.from_checkpoint(str(module_path(tmp_path / "2", "warehouse")))
+    assert all(np.array_equal(value, first[name]) for name, value in module.get_state().items())
 
 
 def test_replications_must_divide_among_learners():
