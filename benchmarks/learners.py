@@ -19,19 +19,11 @@ from hmarl.network import Network
 from hmarl.policies import LearnedPolicy, Policy
 from hmarl.roles import Chain
 
-HMARL_DAYS = 1_500_000  # over which learning rate and entropy weight fall
+HMARL_DAYS = 1_000_000  # over which learning rate and entropy weight fall
 
 
 def hmarl_settings() -> PPOSettings:
-    return PPOSettings(
-        replications=64,
-        days=32,
-        minibatch=1024,
-        epochs=5,
-        learning_rate=1e-3,
-        final_learning_rate=1e-4,
-        gamma=0.97,
-    )
+    return PPOSettings()
 
 
 def rllib_settings() -> PPOSettings:

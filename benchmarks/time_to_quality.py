@@ -3,16 +3,18 @@
     python -m benchmarks.time_to_quality [--row 0] [--cap 1200] [--seeds 3] [--only hmarl,sb3] [--cpu] [--json]
 
 The instance is a warehouse with two stores, lost sales, whose optimal cost is known (tests/reference/networks.json;
---row chooses one of three). All train from scratch on hmarl's simulator, each with good settings of its own, on one
-torch thread, and are paid minus the chain's cost:
+--row chooses one of three). All train from scratch on hmarl's simulator, each with good settings of its own (the
+rivals on one torch thread, hmarl's learner on two), and are paid minus the chain's cost:
 
-- hmarl: ppo_config; store and warehouse learn together, the stores share a policy and see their own stock
+- hmarl: ppo_config with its defaults, PPOSettings(); store and warehouse learn together, the stores share a policy and
+  see their own stock, the warehouse its own and the stores'
 - RLlib: stock PPO on hmarl.envs.rllib.MultiAgentSupplyChain with the same agents
 - Stable-Baselines3: PPO as one central agent on a batch of chains, which sees all stock and pipelines and orders
   for all nodes: it could reach the optimum, agents that see their own part only come to within about 0.8 %
 
-Contenders take turns of a few seconds in one process; only training is on their clocks, up to --cap each. After
-each turn the greedy policy's long-run cost a day is measured on the same demand paths for all (split "validation").
+Contenders take turns in one process, of --every or a twentieth of the time so far; only training is on their clocks,
+up to --cap each. After each turn the greedy policy's long-run cost a day is measured on the same demand paths for all
+(split "validation").
 With --cpu the clocks count this process's CPU time, for a machine that is busy with other work.
 The first one within 2 % counts if fresh paths (split "test") confirm it. Shown are medians over the seeds and
 each curve of gaps. Stable-Baselines3 comes with `pip install -e '.[test]'`.
@@ -133,7 +135,7 @@ def run_seed(
     races = [Race(name, seed, make(instance.network, seed), clock) for name, make in makers.items()]
     while running := [race for race in races if race.reached is None and race.seconds < cap]:
         for race in running:
-            race.turn(instance, min(every, cap - race.seconds))
+            race.turn(instance, min(max(every, race.seconds / 20), cap - race.seconds))
     return races
 
 
@@ -176,6 +178,8 @@ def run(
     makers = {name: every_maker[name] for name in only}
     results = []
     with connect():
+        for make in makers.values():  # what is compiled or loaded at first use is on nobody's clock
+            make(place.network, seeds).iterate()
         for seed in range(seeds):
             races = run_seed(place, makers, seed, cap, every, time.process_time if cpu else time.perf_counter)
             results += [race.result() for race in races]
@@ -228,7 +232,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--row", type=int, default=0, choices=(0, 1, 2), help="which instance of the reference")
     parser.add_argument("--cap", type=float, default=1200, help="most seconds of training for each contender and seed")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each contender")
-    parser.add_argument("--every", type=float, default=3, help="seconds of training between two judgements")
+    parser.add_argument("--every", type=float, default=0.5, help="least seconds of training between two judgements")
     parser.add_argument("--cpu", action="store_true", help="seconds of CPU time instead of the clock's")
     parser.add_argument("--only", default=",".join(NAMES), help=f"some of {','.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="one seed, 8 seconds each: shows that it runs, no result")

@@ -78,26 +78,29 @@ class Categorical:
         return torch.zeros_like(like)
 
     def log_probs(self, inputs: Tensor, actions: Tensor) -> Tensor:
-        return inputs.log_softmax(-1).gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+        flat = _CategoricalEvaluation(inputs.reshape(-1, self.size), actions.reshape(-1))
+        return flat.log_probs.view(actions.shape)
 
     def evaluate(self, inputs: Tensor, actions: Tensor) -> Evaluation:
         return _CategoricalEvaluation(inputs, actions)
 
 
 class _CategoricalEvaluation:
+    """Works on logits of all rows by action: the other way round a softmax takes ten times as long."""
+
     def __init__(self, logits: Tensor, actions: Tensor) -> None:
-        log_probs = logits.log_softmax(-1)
-        self._taken = actions.unsqueeze(-1)
+        log_probs = logits.t().contiguous().log_softmax(0)
+        self._taken = actions.unsqueeze(0)
         self._probs = log_probs.exp()
         self._weighted = self._probs * log_probs
-        self.log_probs = log_probs.gather(-1, self._taken).squeeze(-1)
-        self.entropy = -self._weighted.sum(-1)
+        self.log_probs = log_probs.gather(0, self._taken).squeeze(0)
+        self.entropy = -self._weighted.sum(0)
 
     def gradient(self, of_log_probs: Tensor, of_entropy: float) -> Tensor:
         # d log p(a) / dz = 1[a] - p;  dH / dz = -p (log p + H)
         shared = torch.add(of_log_probs, self.entropy, alpha=of_entropy)
-        gradient = torch.addcmul(self._weighted * -of_entropy, self._probs, shared.unsqueeze(-1), value=-1)
-        return gradient.scatter_add_(-1, self._taken, of_log_probs.unsqueeze(-1))
+        gradient = torch.addcmul(self._weighted * -of_entropy, self._probs, shared, value=-1)
+        return gradient.scatter_add_(0, self._taken, of_log_probs.unsqueeze(0)).t()
 
 
 class Gaussian:

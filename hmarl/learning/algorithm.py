@@ -92,6 +92,7 @@ def ppo_config(
                 "others": others,
                 "endless": ppo.endless,
                 "team": ppo.team,
+                "same_draws": ppo.group(learners),
             },
             disable_env_checking=True,
         )
@@ -107,7 +108,13 @@ def ppo_config(
         .learners(
             num_learners=num_learners,
             learner_class=BatchedPPOLearner,
-            learner_connector=partial(TrainingBatch, network=network, gamma=ppo.gamma, lambda_=ppo.gae_lambda),
+            learner_connector=partial(
+                TrainingBatch,
+                network=network,
+                gamma=ppo.gamma,
+                lambda_=ppo.gae_lambda,
+                same_draws=ppo.group(learners),
+            ),
             add_default_connectors_to_learner_pipeline=False,
             learner_config_dict=ppo.model_dump(include={"value_loss", "normalise_values", "critic_warmup", "threads"})
             | {"minibatch": minibatch},

@@ -140,6 +140,10 @@ class TrainingBatch(ConnectorV2):
         Says what the critics see.
     gamma, lambda_
         Of :func:`hmarl.learning.gae.gae`.
+    same_draws
+        So many neighbouring replications met the same demand: the mean of their advantages is what the demand did,
+        not the actions, and is taken off. This is the baseline of Mao, Venkatakrishnan, Schwarzkopf and Alizadeh,
+        "Variance reduction for reinforcement learning in input-driven environments" (ICLR 2019), made of the others.
     """
 
     def __init__(
@@ -150,9 +154,10 @@ class TrainingBatch(ConnectorV2):
         network: Network,
         gamma: float,
         lambda_: float,
+        same_draws: int = 1,
     ) -> None:
         super().__init__(input_observation_space, input_action_space)
-        self.network, self.gamma, self.lambda_ = network, gamma, lambda_
+        self.network, self.gamma, self.lambda_, self.same_draws = network, gamma, lambda_, same_draws
 
     @torch.no_grad()
     def __call__(self, *, rl_module: Any, batch: Any, episodes: Sequence[Block], **kwargs: Any) -> dict[str, Any]:
@@ -180,12 +185,20 @@ class TrainingBatch(ConnectorV2):
             Columns.ACTIONS: block.actions[role],
             Columns.ACTION_DIST_INPUTS: block.inputs[role],
             Columns.ACTION_LOGP: block.log_probs[role],
-            Postprocessing.ADVANTAGES: advantages,
+            Postprocessing.ADVANTAGES: self._over_common(advantages),
             Postprocessing.VALUE_TARGETS: advantages + now,
             Columns.VF_PREDS: now,
         }
         tensors = {name: _tensor(array).to(device) for name, array in columns.items()} | {GLOBAL: global_}
         return {name: tensor.flatten(0, 2) for name, tensor in tensors.items()}
+
+    def _over_common(self, advantages: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Advantages ``(T, B, agents)`` less their mean over the replications of the same draws."""
+        if self.same_draws == 1:
+            return advantages
+        days, replications, agents = advantages.shape
+        groups = advantages.reshape(days, -1, self.same_draws, agents)
+        return (groups - groups.mean(2, keepdims=True)).reshape(days, replications, agents)
 
 
 class _Views:

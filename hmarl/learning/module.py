@@ -64,19 +64,22 @@ class MLP(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
-            return self.activations(inputs.reshape(-1, inputs.shape[-1]))[-1].view(*inputs.shape[:-1], -1)
+            return self.activations(inputs.reshape(-1, inputs.shape[-1]))[-1].unflatten(0, inputs.shape[:-1])
         *hidden, last = self.layers
         for layer in hidden:
             inputs = _Tanh.apply(layer(inputs))
         return last(inputs)
 
     def activations(self, inputs: Tensor) -> list[Tensor]:
-        """Inputs ``(n, features)``, what each hidden layer makes of them, and the outputs; without a graph."""
+        """Inputs ``(n, features)``, what each hidden layer makes of them, and the outputs; without a graph.
+
+        The outputs are a view of ``(outputs, n)``.
+        """
         values = [inputs]
         for weight, bias in self._pairs[:-1]:
             values.append(_tanh_(torch.addmm(bias, values[-1], weight.t())))
         weight, bias = self._pairs[-1]
-        values.append(torch.addmm(bias, values[-1], weight.t()))
+        values.append(torch.addmm(bias.unsqueeze(-1), weight, values[-1].t()).t())
         return values
 
     def backward(self, activations: Sequence[Tensor], gradient: Tensor) -> None:

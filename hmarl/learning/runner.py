@@ -72,7 +72,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
 
     ``num_envs_per_env_runner`` is the number of replications; the modules' names are the roles that learn.
     ``env_config``: network (Network), others ({role: Policy} for the roles that do not learn), endless
-    (bool), team (float).
+    (bool), team (float), same_draws (replications that meet the same demand; 1 in evaluation).
 
     An episode has the network's days and is cut short there, never terminated: what follows is worth the
     critic's value. The replications' first days are staggered, so that some episodes end in every rollout. An
@@ -117,7 +117,8 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         network: Network = context["network"]
         replications = self.config.num_envs_per_env_runner
         split = "validation" if self.config.in_evaluation else "train"
-        self.env = chain = Chain(network, replications, seed, split=split)
+        self._group = np.arange(replications) // (1 if self.config.in_evaluation else context["same_draws"])
+        self.env = chain = Chain(network, replications, seed, split=split, ids=self._group)
         chain.simulator.state.replication[:] += self._first_draw
         self.num_envs = replications
         learns = [role for role in chain.roles if role in self.config.policies]
@@ -225,7 +226,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
 
     def _reset(self, *, staggered: bool, same_draws: bool = False) -> None:
         chain = self.chain
-        days = np.arange(self.num_envs) % _GROUPS * chain.network.days // _GROUPS if staggered else 0
+        days = self._group % _GROUPS * chain.network.days // _GROUPS if staggered else 0
         everything = np.ones(self.num_envs, bool)
         chain.reset(None if same_draws else everything, first_day=days)
         self._episodes.begin(everything)

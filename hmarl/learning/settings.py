@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,8 +17,11 @@ class PPOSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    replications: int = Field(64, ge=1, le=65536, description="chains that a runner steps side by side")
-    days: int = Field(128, ge=1, le=65536, description="days of each chain in a rollout, between two updates")
+    replications: int = Field(128, ge=1, le=65536, description="chains that a runner steps side by side")
+    same_draws: int = Field(
+        8, ge=1, description="replications that meet the same demand; an advantage is over what they have in common"
+    )
+    days: int = Field(32, ge=1, le=65536, description="days of each chain in a rollout, between two updates")
     minibatch: int = Field(2048, ge=1, description="agent-steps of one role in a gradient step, about")
     epochs: int = Field(4, ge=1, le=100, description="passes over a rollout")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Adam's step size at the start")
@@ -46,6 +50,10 @@ class PPOSettings(BaseModel):
         2, ge=1, description="of a learner; from 2 on a large minibatch's critic is worked out beside its actor"
     )
 
+    def group(self, learners: int = 1) -> int:
+        """Replications that meet the same draws: `same_draws`, or what of it divides a learner's replications."""
+        return math.gcd(self.replications // learners, self.same_draws)
+
     @property
     def rollout(self) -> int:
         """Days of the chain in a rollout, all replications of a runner together."""
@@ -56,6 +64,7 @@ PPO_SETTINGS: dict[str, PPOSettings] = {
     "default": PPOSettings(),
     "classic": PPOSettings(
         replications=16,
+        same_draws=1,
         days=128,
         minibatch=64,
         epochs=10,

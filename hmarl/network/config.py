@@ -207,8 +207,10 @@ class Shaping(Config):
 class RoleSettings(Config):
     """What the agents of a role see, may do and are paid."""
 
-    observation: Literal["default", "pipeline"] = Field(
-        "default", description="default: the role's few numbers; pipeline: and arrivals by day, weekday, costs"
+    observation: Literal["default", "pipeline", "stock"] = Field(
+        "default",
+        description="default: the role's few numbers; pipeline: and arrivals by day, weekday, costs; stock: only what "
+        "there is and what is on its way, all that matters where demand does not change",
     )
     pipeline_days: int | None = Field(
         None,

@@ -1,7 +1,7 @@
 """Families of networks: textbook settings with a few arguments, those whose optima are known among them.
 
-Their agents see their pipelines by day, order quantities and are paid minus the cost (the whole chain's where
-there is more than one node), so that what they learn can be held against the optimum.
+Their agents see their stock and what is on its way, order quantities and are paid minus the cost (the whole chain's
+where there is more than one node), so that what they learn can be held against the optimum.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def _roles(means: dict[Role, float], reward: str) -> dict[str, Any]:
     for role, mean in means.items():
         high = max(4, math.ceil(3 * mean))
         action = {"kind": "quantity", "high": high, "step": max(1, math.ceil(high / 60))}
-        roles[role] = {"observation": "pipeline", "action": action, "reward": reward}
+        roles[role] = {"observation": "stock", "action": action, "reward": reward}
     return roles
 
 

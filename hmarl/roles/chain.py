@@ -13,10 +13,18 @@ from gymnasium.spaces import Box, Discrete
 from hmarl.network.config import ROLES, WEEKDAYS, Network, RoleSettings
 from hmarl.roles.actions import action_kind, chosen_values, quantities, space_of, values_of
 from hmarl.roles.knowledge import Knowledge, begin, forecast_constants, learn, make_arrays
-from hmarl.roles.observation import FEATURES, TILE, feature_names, observe, observe_pipeline, pipeline_days
+from hmarl.roles.observation import (
+    FEATURES,
+    TILE,
+    feature_names,
+    observe,
+    observe_pipeline,
+    observe_stock,
+    pipeline_days,
+)
 from hmarl.roles.plan import base_stock_level, planned_position, safety_stock
-from hmarl.roles.reward import cost_rate, reward
-from hmarl.simulator import Outcome, Params, Simulator, day_costs
+from hmarl.roles.reward import cost_rate, money_reward, reward
+from hmarl.simulator import Outcome, Params, Simulator
 from hmarl.simulator.memory import address_table
 from hmarl.simulator.simulator import batch_first
 
@@ -51,11 +59,14 @@ class _RoleKernels(NamedTuple):
     number: int
     seen: tuple[int, int, int]  # shape of its observations
     paid: tuple[int, int]  # of its rewards
-    pipeline: tuple[int, int] | None  # days of arrivals told apart, first feature; None: not seen
+    observation: str
+    apart: int  # days of arrivals told apart
     values: np.ndarray  # of its actions
     continuous: bool
     action: tuple[int, bool]  # how these are read
     default_reward: bool
+    profit: bool  # else minus the cost
+    chain_scale: float  # of the whole chain's money; 0: an agent is paid its own
 
 
 class Chain:
@@ -100,17 +111,25 @@ class Chain:
 
     def _role_kernels(self, agents: RoleAgents) -> _RoleKernels:
         role, settings = agents.name, agents.settings
-        apart = pipeline_days(self.network, role), len(FEATURES[role])
         return _RoleKernels(
             number=ROLES.index(role),
             seen=(self.replications, len(agents.agents), len(agents.features)),
             paid=(self.replications, len(agents.agents)),
-            pipeline=apart if settings.observation == "pipeline" else None,
+            observation=settings.observation,
+            apart=pipeline_days(self.network, role),
             values=values_of(settings.action),
             continuous=settings.action.continuous,
             action=action_kind(settings.action),
             default_reward=settings.reward == "default",
+            profit=settings.reward.endswith("profit"),
+            chain_scale=self._chain_scale() if settings.reward.startswith("chain") else 0.0,
         )
+
+    def _chain_scale(self) -> float:
+        """What a day's demand of all customers is worth."""
+        parent = self.simulator.params.parent
+        leaves = np.setdiff1d(np.arange(len(parent)), parent)
+        return float((self.mean_demand * self.cost_rate)[leaves].sum())
 
     def _make_constants(self, params: Params) -> dict[str, Any]:
         """What the kernels read besides the simulator's arrays and the knowledge; scratch."""
@@ -122,6 +141,8 @@ class Chain:
         patterns = [tuple(profile[leaf[i:j]]) for i, j in pairwise(leaf_start)]
         distinct = list(dict.fromkeys(patterns))
         return forecast_constants(network.forecast) | {
+            "price": params.price,
+            "unit_cost": params.unit_cost,
             "mean": self.mean_demand,
             "rate": self.cost_rate,
             "safety": safety_stock(1.0, params.target_service, self._lead_time),
@@ -211,9 +232,12 @@ class Chain:
         kernels = self._kernels[role]
         if out is None:
             out = np.empty(kernels.seen, np.float32)
+        if kernels.observation == "stock":
+            observe_stock(self._table, kernels.number, kernels.apart, out)
+            return out
         observe(self._table, kernels.number, out)
-        if kernels.pipeline is not None:
-            observe_pipeline(self._table, kernels.number, *kernels.pipeline, out)
+        if kernels.observation == "pipeline":
+            observe_pipeline(self._table, kernels.number, kernels.apart, len(FEATURES[role]), out)
         return out
 
     def orders(self, role: str, actions: np.ndarray) -> np.ndarray:
@@ -246,22 +270,10 @@ class Chain:
         if kernels.default_reward:
             reward(self._table, kernels.number, out)
         else:
-            out[:] = self._money_reward(self.roles[role])
+            money_reward(self._table, kernels.number, kernels.profit, kernels.chain_scale, out)
         if self._shaped:
             out += self._shaping(self.roles[role])
         return out
-
-    def _money_reward(self, agents: RoleAgents) -> np.ndarray:
-        """Minus the cost, or the profit, of the agent or of the whole chain."""
-        kind, params = agents.settings.reward, self.simulator.params
-        costs = day_costs(params, self.simulator.outcome)
-        money = -costs.cost if kind.endswith("cost") else costs.profit
-        scale = self.mean_demand * self.cost_rate
-        if kind.startswith("chain"):
-            leaves = np.setdiff1d(np.arange(len(params.parent)), params.parent)
-            total = money.sum((1, 2)) / scale[leaves].sum()
-            return np.broadcast_to(total[:, None], (self.replications, len(agents.agents)))
-        return (money / scale)[:, agents.nodes].reshape(self.replications, -1)
 
     def _shaping(self, agents: RoleAgents) -> np.ndarray:
         """Bonuses: position near the plan, orders ahead of a peak, no extreme orders."""

@@ -46,9 +46,16 @@ def pipeline_days(network: Network, role: str) -> int:
 
 def feature_names(network: Network, role: str) -> tuple[str, ...]:
     """Names of an agent's observation, in order."""
+    kind = network.role_settings(role).observation
+    arrivals = tuple(f"arrives_in_{k + 1}_days" for k in range(pipeline_days(network, role)))
+    if kind == "stock":
+        below = (
+            () if role == "store" else ("echelon_position", "lowest_position_of_stores", "highest_position_of_stores")
+        )
+        return ("stock", *arrivals, "owed_by_source", *below)
     names = FEATURES[role]
-    if network.role_settings(role).observation == "pipeline":
-        names += tuple(f"arrives_in_{k + 1}_days" for k in range(pipeline_days(network, role)))
+    if kind == "pipeline":
+        names += arrivals
         names += (
             "owed_by_source",
             "own_forecast",
@@ -94,6 +101,12 @@ def _cover(position, forecast, out):
 def _lower(lowest, values):
     for b in range(len(lowest)):
         lowest[b] = min(lowest[b], values[b])
+
+
+@njit(error_model="numpy")
+def _raise(highest, values):
+    for b in range(len(highest)):
+        highest[b] = max(highest[b], values[b])
 
 
 @njit(error_model="numpy")
@@ -219,34 +232,73 @@ def season_on(w, n, day):
 
 
 @njit(error_model="numpy")
-def _observe_pipeline(w, n, k, b0, b1, apart, out):
-    """Arrivals by day, what is owed, the forecast, season, costs, days left.
-
-    The last of the `apart` days of arrivals holds all that comes later, too.
-    """
-    in_transit, owed, sent, day = fields(w, "in_transit owed orders_sent day")
-    forecast, variance, mean, rate, tile = fields(w, "forecast variance mean rate tile")
-    holding, shortage, order_cost = fields(w, "holding_cost shortage_cost order_cost")
-    below_start, below, ahead, episode = fields(w, "below_start below days_ahead episode_days")
-    weekdays, first_weekday = fields(w, "weekdays first_weekday")
-    work, other, scale = tile[0, : b1 - b0], tile[1, : b1 - b0], mean[n, k]
-    days, per_unit = in_transit.shape[2], 1.0 / scale
+def _put_arrivals(w, n, k, b0, b1, apart, out):
+    """Arrivals by day, the last of the `apart` days with all that comes later, and what the source owes."""
+    in_transit, owed, sent, mean, tile = fields(w, "in_transit owed orders_sent mean tile")
+    work, days, per_unit = tile[0, : b1 - b0], in_transit.shape[2], 1.0 / mean[n, k]
     for f in range(apart):
         rows.fill(work, 0.0)
         for d in range(f, days if f == apart - 1 else min(f + 1, days)):
             rows.add(work, in_transit[n, k, d, b0:b1])
         _put(work, per_unit, out[:, f])
-    out = out[:, apart:]
     rows.copy(work, owed[n, k, b0:b1])
     for d in range(sent.shape[2]):
         rows.add(work, sent[n, k, d, b0:b1])
-    _put(work, per_unit, out[:, 0])
-    _put(forecast[n, k, b0:b1], per_unit, out[:, 1])
-    _put_deviation(variance[n, k, b0:b1], per_unit, out[:, 2])
-    rows.fill(work, 0.0)
+    _put(work, per_unit, out[:, apart])
+
+
+@njit(error_model="numpy")
+def _echelon(w, n, k, b0, b1, position):
+    """Position of a node and all below it together."""
+    below_start, below, tile = fields(w, "below_start below tile")
+    other = tile[1, : b1 - b0]
+    rows.fill(position, 0.0)
     for j in range(below_start[n], below_start[n + 1]):
         position_of(w, below[j], k, b0, b1, other)
-        rows.add(work, other)
+        rows.add(position, other)
+
+
+@njit(error_model="numpy")
+def _observe_stock(w, n, k, b0, b1, role, apart, out):
+    """What there is and what is on its way; upstream also at the stores below."""
+    mean, leaf_start, leaf, tile = fields(w, "mean leaf_start leaf tile")
+    size, per_unit = b1 - b0, 1.0 / mean[n, k]
+    work, other, lowest, highest = tile[0, :size], tile[1, :size], tile[2, :size], tile[3, :size]
+    _stock(w, n, k, b0, b1, work)
+    _put(work, per_unit, out[:, 0])
+    _put_arrivals(w, n, k, b0, b1, apart, out[:, 1:])
+    if role == 0:
+        return
+    out = out[:, apart + 2 :]
+    _echelon(w, n, k, b0, b1, work)
+    _put(work, per_unit, out[:, 0])
+    rows.fill(lowest, LARGEST)
+    rows.fill(highest, -LARGEST)
+    for j in range(leaf_start[n], leaf_start[n + 1]):
+        c = leaf[j]
+        position_of(w, c, k, b0, b1, work)
+        _put(work, 1.0 / mean[c, k], other)
+        _lower(lowest, other)
+        _raise(highest, other)
+    _put(lowest, 1.0, out[:, 1])
+    _put(highest, 1.0, out[:, 2])
+
+
+@njit(error_model="numpy")
+def _observe_pipeline(w, n, k, b0, b1, apart, out):
+    """Arrivals by day, what is owed, the forecast, season, costs, days left."""
+    day = fields(w, "day")
+    forecast, variance, mean, rate, tile = fields(w, "forecast variance mean rate tile")
+    holding, shortage, order_cost = fields(w, "holding_cost shortage_cost order_cost")
+    ahead, episode = fields(w, "days_ahead episode_days")
+    weekdays, first_weekday = fields(w, "weekdays first_weekday")
+    work, scale = tile[0, : b1 - b0], mean[n, k]
+    per_unit = 1.0 / scale
+    _put_arrivals(w, n, k, b0, b1, apart, out)
+    out = out[:, apart:]
+    _put(forecast[n, k, b0:b1], per_unit, out[:, 1])
+    _put_deviation(variance[n, k, b0:b1], per_unit, out[:, 2])
+    _echelon(w, n, k, b0, b1, work)
     _put(work, per_unit / _COVER, out[:, 3])
     _put_number(holding[n, k] / rate[n, k], out[:, 6])
     _put_number(shortage[n, k] / rate[n, k], out[:, 7])
@@ -291,3 +343,16 @@ def observe_pipeline(w, role, apart, first, out):
         b1 = min(b0 + TILE, replications)
         for a in range(agents):
             _observe_pipeline(w, nodes[a // skus], a % skus, b0, b1, apart, out[b0:b1, a, first:])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def observe_stock(w, role, apart, out):
+    """Fill ``out (B, agents, features)`` with what there is and what is on its way, `apart` days told apart."""
+    role_start, role_nodes = fields(w, "role_start role_nodes")
+    replications, agents, _ = out.shape
+    nodes = role_nodes[role_start[role] : role_start[role + 1]]
+    skus = agents // len(nodes)
+    for b0 in range(0, replications, TILE):
+        b1 = min(b0 + TILE, replications)
+        for a in range(agents):
+            _observe_stock(w, nodes[a // skus], a % skus, b0, b1, role, apart, out[b0:b1, a])

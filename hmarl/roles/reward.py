@@ -15,7 +15,7 @@ from hmarl.roles.observation import TILE
 from hmarl.simulator import Params, rows
 from hmarl.simulator.memory import declare, fields
 
-declare(types.float64, 2, "safety")
+declare(types.float64, 2, "safety price unit_cost")
 
 
 def cost_rate(params: Params) -> np.ndarray:
@@ -91,3 +91,40 @@ def reward(w, role, out):
                 _pay_warehouse(served, out_of_stock, left[n, k, b0:b1], each, hold, paid)
             else:
                 _pay_supplier(service[n, k, b0:b1], late[n, k, b0:b1], left[n, k, b0:b1], hold, paid)
+
+
+@njit(error_model="numpy")
+def _add_money(w, n, k, b0, b1, profit, scale, out):
+    """Add minus the cost, or the profit, of a node and SKU, divided by `scale`."""
+    left, short, ordered, sold, parent = fields(w, "left short ordered sold parent")
+    holding, shortage, order_cost, price, unit_cost = fields(w, "holding_cost shortage_cost order_cost price unit_cost")
+    hold, lack, place, per = holding[n, k], shortage[n, k], order_cost[n, k], 1.0 / scale
+    earn = price[n, k] if profit else 0.0
+    buy = unit_cost[n, k] if profit and parent[n] < 0 else 0.0
+    for b in range(b1 - b0):
+        asked = ordered[n, k, b0 + b]
+        cost = hold * left[n, k, b0 + b] + lack * short[n, k, b0 + b] + (place if asked > 0.0 else 0.0)
+        out[b] += per * (earn * sold[n, k, b0 + b] - buy * asked - cost)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def money_reward(w, role, profit, chain_scale, out):
+    """Fill ``out (B, agents)`` with minus the cost, or the profit, of each agent, divided by its mean demand x rate; or
+    of the whole chain, divided by `chain_scale` where that is not 0."""
+    role_start, role_nodes, mean, rate, tile = fields(w, "role_start role_nodes mean rate tile")
+    replications, agents = out.shape
+    nodes = role_nodes[role_start[role] : role_start[role + 1]]
+    skus = agents // len(nodes)
+    for b0 in range(0, replications, TILE):
+        b1 = min(b0 + TILE, replications)
+        money = tile[0, : b1 - b0]
+        rows.fill(money, 0.0)
+        for n in range(len(mean) if chain_scale > 0.0 else 0):
+            for k in range(skus):
+                _add_money(w, n, k, b0, b1, profit, chain_scale, money)
+        for a in range(agents):
+            n, k = nodes[a // skus], a % skus
+            if chain_scale == 0.0:
+                rows.fill(money, 0.0)
+                _add_money(w, n, k, b0, b1, profit, mean[n, k] * rate[n, k], money)
+            rows.copy(out[b0:b1, a], money)

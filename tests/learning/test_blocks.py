@@ -11,7 +11,8 @@ from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.evaluation.postprocessing import Postprocessing
 
 from hmarl.learning.actions import Categorical, Gaussian
-from hmarl.learning.blocks import Block, TrainingBatch, moments
+from hmarl.learning.blocks import Block, TrainingBatch
+from hmarl.learning.distributed import moments
 from hmarl.learning.module import GLOBAL, LOCAL
 from hmarl.learning.sampler import Sampler
 from hmarl.network import load_network
@@ -89,6 +90,22 @@ def test_a_block_becomes_a_training_batch():
     advantages = batch[Postprocessing.ADVANTAGES]
     assert advantages.mean().item() == pytest.approx(0, abs=1e-6)
     assert advantages.std(correction=0).item() == pytest.approx(1, abs=1e-5)
+
+
+def test_advantages_are_over_those_of_the_replications_with_the_same_draws():
+    block = play(6)
+    plain, over = (
+        TrainingBatch(network=NETWORK, gamma=0.9, lambda_=0.8, same_draws=same)(
+            rl_module=MODULES, batch={}, episodes=[block]
+        )["store"]
+        for same in (1, 3)
+    )
+    assert torch.equal(plain[Postprocessing.VALUE_TARGETS], over[Postprocessing.VALUE_TARGETS])
+    one = plain[Postprocessing.ADVANTAGES].view(16, 2, 3, 2)
+    expected = one - one.mean(2, keepdim=True)
+    centred = over[Postprocessing.ADVANTAGES].view(16, 2, 3, 2)
+    assert centred.mean(2).abs().max() < 1e-6
+    assert torch.allclose(centred, expected / expected.std(correction=0), atol=1e-5)
 
 
 @pytest.mark.parametrize(("learners", "replications"), [(2, [5, 5]), (3, [4, 2, 4]), (5, [2, 2, 2, 2, 2])])

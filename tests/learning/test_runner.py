@@ -33,7 +33,7 @@ class Constant:
 def make_runner(*, learns=("store",), others=None, seed=0, evaluation=False, **settings) -> BatchedEnvRunner:
     network = load_network("two_store", days=DAYS)
     others = {"warehouse": Constant(100), "supplier": Constant(120)} if others is None else others
-    ppo = PPOSettings(replications=REPLICATIONS, days=16, **settings)
+    ppo = PPOSettings(**{"replications": REPLICATIONS, "days": 16, "same_draws": 1, **settings})
     config = ppo_config(network, ppo, learns=learns, others=others, steps=1000, seed=seed)
     config.in_evaluation = evaluation
     return BatchedEnvRunner(config=config, worker_index=0)
@@ -248,3 +248,14 @@ def test_a_team_is_paid_everybodys_sum() -> None:
     chain.step(orders)
     everybody = sum(chain.rewards(role).sum(1, keepdims=True) for role in chain.roles)
     assert block.rewards["store"][0] == pytest.approx(0.75 * chain.rewards("store") + 0.25 * everybody, abs=1e-5)
+
+
+def test_replications_of_one_group_meet_the_same_demand():
+    runner = make_runner(replications=6, same_draws=4)  # 2 divides the six
+    runner.sample()
+    met = runner.env.simulator.state.demand.reshape(6, -1)
+    days = runner.env.simulator.state.day
+    for first in (0, 2, 4):
+        assert np.array_equal(met[first], met[first + 1])
+        assert days[first] == days[first + 1]
+    assert not np.array_equal(met[0], met[2])

@@ -359,3 +359,22 @@ def test_observations_stay_within_bounds():
             seen = chain.observe(role)
             assert np.isfinite(seen).all()
             assert np.abs(seen).max() <= 100
+
+
+def test_the_stock_observation_sees_what_there_is_and_what_is_on_its_way():
+    stock = {"observation": "stock"}
+    chain = Chain(small(roles={"store": stock, "warehouse": stock}))
+    chain.step(orders(7, 2, 5, 0))  # the warehouse's 6 do not do for 9: 4 and 2 arrive, 3 stay owed to a
+    chain.step(orders(0, 0, 4, 0))
+    state, position = chain.simulator.state, chain.simulator.inventory_position()[0, :, 0]
+    owed, on_the_way = state.owed[0, :2, 0], state.in_transit[0, :, 0]
+    store, warehouse = observed(chain, "store"), observed(chain, "warehouse")
+    assert list(store) == ["stock", "arrives_in_1_days", "owed_by_source"]
+    assert store["stock"] == pytest.approx(state.on_hand[0, 0, 0] / 10)
+    assert store["owed_by_source"] == pytest.approx(owed[0] / 10)
+    assert warehouse["stock"] == pytest.approx((state.on_hand[0, 2, 0] - owed.sum()) / 15)
+    assert warehouse["arrives_in_1_days"] == pytest.approx(on_the_way[2].sum() / 15)
+    assert warehouse["echelon_position"] == pytest.approx(position[:3].sum() / 15)
+    assert warehouse["lowest_position_of_stores"] == pytest.approx(min(position[0] / 10, position[1] / 5))
+    assert warehouse["highest_position_of_stores"] == pytest.approx(max(position[0] / 10, position[1] / 5))
+    assert owed.sum() > 0 < on_the_way[2].sum()
