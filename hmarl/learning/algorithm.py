@@ -37,6 +37,7 @@ def ppo_config(
     seed: int = 0,
     num_env_runners: int = 0,
     num_learners: int = 0,
+    num_gpus_per_learner: float = 0,
 ) -> PPOConfig:
     """The configuration of a training run; ``.build_algo()`` makes the algorithm.
 
@@ -59,6 +60,8 @@ def ppo_config(
     num_env_runners, num_learners
         Remote ones; 0: in this process. Each runner steps `ppo.replications`. Learners share the replications
         sampled and the agent-steps of a minibatch among them.
+    num_gpus_per_learner
+        1: a learner's networks and batches are on a GPU; the runners stay on the CPU.
 
     Raises
     ------
@@ -107,6 +110,7 @@ def ppo_config(
         )
         .learners(
             num_learners=num_learners,
+            num_gpus_per_learner=num_gpus_per_learner,
             learner_class=BatchedPPOLearner,
             learner_connector=partial(
                 TrainingBatch,

@@ -131,7 +131,7 @@ class BatchedPPOLearner(PPOTorchLearner):
         if settings["normalise_values"]:
             module.value_scale.update(targets)
         columns[Postprocessing.VALUE_TARGETS] = module.value_scale.normalise(targets)
-        parts, totals = self._parts(len(targets)), torch.zeros(6, device=targets.device)
+        parts, totals = self._parts(targets), torch.zeros(6, device=targets.device)
         for epoch in range(epochs):
             for minibatch in self._minibatches(columns, parts, shuffle):
                 values = self._beside(self._critic_backward, module, minibatch, config)
@@ -165,11 +165,11 @@ class BatchedPPOLearner(PPOTorchLearner):
         self._count(role, NUM_MODULE_STEPS_TRAINED, NUM_MODULE_STEPS_TRAINED_LIFETIME, trained)
         return trained
 
-    def _parts(self, count: int) -> int:
+    def _parts(self, targets: Tensor) -> int:
         """Minibatches an epoch, the same number in all learners."""
-        mean = torch.tensor(float(count))
-        average(mean)
-        return max(1, round(mean.item() / self.config.learner_config_dict["minibatch"]))
+        count = torch.tensor(float(len(targets)), device=targets.device)
+        average(count)
+        return max(1, round(count.item() / self.config.learner_config_dict["minibatch"]))
 
     def _minibatches(self, columns: dict[str, Any], parts: int, shuffle: bool) -> Iterator[Tensors]:
         """Every agent-step once, in an order of its own, in equal parts."""
