@@ -34,7 +34,7 @@ def test_from_the_same_weights_and_rollout_it_comes_to_hmarls_weights(ray_sessio
     """Whole-batch gradient steps, so that no order of minibatches matters; an episode ends in the rollout."""
     network = load_network("two_store", days=20)
     settings = PPOSettings(
-        replications=8, days=16, minibatch=256, epochs=5, value_loss=value_loss, final_learning_rate=2e-3
+        same_draws=1, replications=8, days=16, minibatch=256, epochs=5, value_loss=value_loss, final_learning_rate=2e-3
     ).model_copy(update={"final_entropy": 0.01})
     rule = make_policy("base_stock", network)
     algorithm = ppo_config(

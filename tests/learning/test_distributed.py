@@ -19,7 +19,7 @@ from hmarl.roles import Chain
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 DAYS = 10
-SMALL = PPOSettings(replications=8, days=16, minibatch=128, epochs=1)
+SMALL = PPOSettings(replications=8, same_draws=2, days=16, minibatch=128, epochs=1)
 
 
 class Constant:

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 
 PPO = PPOSettings(
     replications=8,
+    same_draws=1,
     days=24,
     minibatch=64,
     epochs=3,

@@ -19,7 +19,7 @@ from hmarl.network import load_network
 from hmarl.roles import Chain
 
 pytestmark = pytest.mark.usefixtures("ray_session")
-SMALL = PPOSettings(replications=8, days=16, minibatch=128, epochs=1)
+SMALL = PPOSettings(replications=8, same_draws=1, days=16, minibatch=128, epochs=1)
 
 
 class Failing:

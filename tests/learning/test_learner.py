@@ -22,7 +22,7 @@ class Constant:
         return np.full(chain.simulator.shape, 100.0)
 
 
-SMALL = PPOSettings(replications=8, days=24, minibatch=64, epochs=3)
+SMALL = PPOSettings(replications=8, same_draws=2, days=24, minibatch=64, epochs=3)
 
 
 def build(learns, *, network=None, ppo=SMALL, seed=0, steps=10_000, others=None):
