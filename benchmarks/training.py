@@ -4,7 +4,8 @@
 
 An agent-step is one decision of an agent that learns; each is trained on `epochs` times. On `two_store` the two
 stores learn one shared policy, warehouse and supplier order by the base-stock rule, on the same simulator, with
-the same hyperparameters (PPO_SETTINGS["classic"]), a rollout of 2,048 agent-steps, and one torch thread:
+the same hyperparameters (PPO_SETTINGS["classic"]), a rollout of 2,048 agent-steps, and one torch thread (from
+minibatches of 1,024 on, so in the last two tables, hmarl works out the critic's gradient on a second):
 
 - hand-written: benchmarks/handwritten_ppo.py, the yardstick; 16 chains side by side, the critic sees the chain
 - Stable-Baselines3: PPO with fused Adam on hmarl.envs.RoleVectorEnv, 1, 16 and 64 chains; no global critic
@@ -232,7 +233,10 @@ def show(result: Mapping[str, Any]) -> None:
     for ratio in result["ratios"]:
         print(f"hmarl / {ratio['hmarl_against']}, {ratio['table']}: {ratio['ratio']:.2f}")
     clock = "CPU seconds" if result["cpu_seconds"] else "Seconds"
-    print(f"{clock}, one torch thread, medians of {result['rounds']} iterations; sampling, learning, metrics included.")
+    print(
+        f"{clock}, one torch thread, medians of {result['rounds']} iterations; sampling, learning, metrics included.\n"
+        "From minibatches of 1,024 on hmarl works out the critic's gradient on a second thread."
+    )
 
 
 def main(argv: list[str] | None = None) -> None:
