@@ -19,7 +19,7 @@ from hmarl.network import Network
 from hmarl.policies import LearnedPolicy, Policy
 from hmarl.roles import Chain
 
-HMARL_DAYS = 1_000_000  # over which learning rate and entropy weight fall
+HMARL_DAYS = 3_000_000  # over which learning rate and entropy weight fall
 
 
 def hmarl_settings() -> PPOSettings:
