@@ -66,5 +66,5 @@ def test_weights_are_rllibs_after_several_updates(continuous):
     stock = learners[1].module["store"].state_dict()
     for name, value in learners[0].module["store"].state_dict().items():
         assert (value - stock[name]).abs().max().item() < 1e-6, name
-        assert "value_scale" in name or (value - first[name]).abs().max() > 1e-3
+        assert "value_scale" in name or (value - first[name]).abs().max() > 1e-4
     assert set(results[0]) == set(results[1]) | {"num_epochs_trained_lifetime"}
