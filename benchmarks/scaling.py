@@ -27,7 +27,6 @@ that is not the learner's update: playing, sending the rollout, sending the weig
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -35,10 +34,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from argparse import SUPPRESS
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from benchmarks.command import parser_of
 
 SWEEPS: dict[str, tuple[int, ...]] = {
     "stores": (2, 10, 50, 200),
@@ -325,18 +327,11 @@ def show(result: dict[str, Any]) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run from the command line."""
-    summary, _, details = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks.scaling",
-        description=summary,
-        epilog=details,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("scaling", __doc__)
     names = [*SWEEPS, "runners"]
     parser.add_argument("--quick", action="store_true", help="one round, one iteration each, a few minutes in all")
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     parser.add_argument("--only", default=",".join(names), help="which sweeps (default: all)")
-    parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--case", help=SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.case:
         given = json.loads(arguments.case)

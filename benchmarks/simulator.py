@@ -21,17 +21,17 @@ NUMBA_CACHE_DIR naming an empty folder it is the time to compile.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib.util
 import io
 import json
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
+
+from benchmarks.command import one_thread, parser_of
 
 REPLICATIONS = (1, 16, 64, 256, 1024)
 PARTS = ("orders", "step", "observations", "rewards")
@@ -240,18 +240,10 @@ def show(result: dict[str, Any]) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run from the command line."""
-    summary, _, details = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks.simulator",
-        description=summary,
-        epilog=details,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("simulator", __doc__)
     parser.add_argument("--quick", action="store_true", help="3 short turns each, under a minute in all")
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     arguments = parser.parse_args(argv)
-    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ[threads] = "1"
+    one_thread()
     result = measure(*((0.3, 3) if arguments.quick else (2.0, 7)))
     show(result)
     if arguments.json:

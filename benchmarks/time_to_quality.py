@@ -22,10 +22,8 @@ each curve of gaps. Stable-Baselines3 comes with `pip install -e '.[test]'`.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import os
 import statistics
 import sys
 import time
@@ -33,6 +31,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from benchmarks.command import chosen, one_thread, parser_of
 
 if TYPE_CHECKING:
     from hmarl.network import Network
@@ -222,13 +222,7 @@ def show(result: Mapping[str, Any]) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run from the command line."""
-    summary, _, details = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks.time_to_quality",
-        description=summary.replace("%", "%%"),
-        epilog=details.replace("%", "%%"),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("time_to_quality", __doc__)
     parser.add_argument("--row", type=int, default=0, choices=(0, 1, 2), help="which instance of the reference")
     parser.add_argument("--cap", type=float, default=1200, help="most seconds of training for each contender and seed")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each contender")
@@ -236,14 +230,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--cpu", action="store_true", help="seconds of CPU time instead of the clock's")
     parser.add_argument("--only", default=",".join(NAMES), help=f"some of {','.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="one seed, 8 seconds each: shows that it runs, no result")
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     arguments = parser.parse_args(argv)
-    only = arguments.only.split(",")
-    for name in only:
-        if name not in NAMES:
-            parser.error(f"--only: {name!r}: some of {', '.join(NAMES)}")
-    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ[threads] = "1"
+    only = chosen(parser, arguments.only, NAMES)
+    one_thread()
     cap, seeds, every = (8.0, 1, 4.0) if arguments.quick else (arguments.cap, arguments.seeds, arguments.every)
     result = run(arguments.row, cap, seeds, every, only, arguments.cpu)
     show(result)

@@ -22,14 +22,14 @@ is busy with other work. Stable-Baselines3 comes with `pip install -e '.[test]'`
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from benchmarks.command import chosen, one_thread, parser_of
 
 if TYPE_CHECKING:
     from hmarl.learning.settings import PPOSettings
@@ -241,24 +241,13 @@ def show(result: Mapping[str, Any]) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run from the command line."""
-    summary, _, details = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks.training",
-        description=summary,
-        epilog=details,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("training", __doc__)
     parser.add_argument("--quick", action="store_true", help="3 iterations each, no single chains: under a minute")
     parser.add_argument("--cpu", action="store_true", help="seconds of CPU time instead of the clock's")
     parser.add_argument("--only", default=",".join(RIVALS), help=f"some of {','.join(RIVALS)}")
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     arguments = parser.parse_args(argv)
-    only = arguments.only.split(",")
-    for name in only:
-        if name not in RIVALS:
-            parser.error(f"--only: {name!r}: some of {', '.join(RIVALS)}")
-    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ[threads] = "1"
+    only = chosen(parser, arguments.only, RIVALS)
+    one_thread()
     result = run(3 if arguments.quick else ROUNDS, only, batched=arguments.quick, cpu=arguments.cpu)
     show(result)
     if arguments.json:

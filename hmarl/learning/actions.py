@@ -48,9 +48,6 @@ class Actions(Protocol):
     def likeliest(self, inputs: Tensor) -> Tensor:
         """The likeliest actions, ``(..., *shape)``."""
 
-    def uniform(self, like: Tensor) -> Tensor:
-        """Inputs under which no action is preferred, ``(..., size)``."""
-
     def log_probs(self, inputs: Tensor, actions: Tensor) -> Tensor:
         """Log-probabilities (densities) of actions, ``(...)``."""
 
@@ -73,9 +70,6 @@ class Categorical:
 
     def likeliest(self, inputs: Tensor) -> Tensor:
         return inputs.argmax(-1)
-
-    def uniform(self, like: Tensor) -> Tensor:
-        return torch.zeros_like(like)
 
     def log_probs(self, inputs: Tensor, actions: Tensor) -> Tensor:
         flat = _CategoricalEvaluation(inputs.reshape(-1, self.size), actions.reshape(-1))
@@ -118,9 +112,6 @@ class Gaussian:
 
     def likeliest(self, inputs: Tensor) -> Tensor:
         return inputs[..., : self.length]
-
-    def uniform(self, like: Tensor) -> Tensor:
-        return torch.zeros_like(like)
 
     def log_probs(self, inputs: Tensor, actions: Tensor) -> Tensor:
         return _GaussianEvaluation(inputs, actions).log_probs

@@ -106,7 +106,7 @@ class Sampler:
         def act(seen: Tensor) -> tuple[Tensor, Tensor]:
             inputs = forward({Columns.OBS: {LOCAL: seen}})[Columns.ACTION_DIST_INPUTS]
             if random_actions:
-                inputs = kind.uniform(inputs)
+                inputs = torch.zeros_like(inputs)  # no action is preferred
             sampled = explore or random_actions
             return inputs, kind.sample(inputs, generator) if sampled else kind.likeliest(inputs)
 

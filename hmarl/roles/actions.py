@@ -7,6 +7,7 @@ from gymnasium.spaces import Box, Discrete
 from numba import njit, types
 
 from hmarl.network.config import Action, Multiples, OrderUpTo, Quantities
+from hmarl.roles.observation import nodes_of
 from hmarl.simulator import rows
 from hmarl.simulator.day import position_of
 from hmarl.simulator.memory import declare, fields
@@ -74,10 +75,10 @@ def _multiply(value, forecast, out):
 @njit(cache=True, nogil=True, error_model="numpy")
 def quantities(w, role, kind, echelon, values, out):
     """Fill ``out (B, agents)`` with the units that the values of actions ``(B, agents)`` ask for."""
-    role_start, role_nodes, below_start, below = fields(w, "role_start role_nodes below_start below")
+    below_start, below = fields(w, "below_start below")
     forecast, mean, textbook, work = fields(w, "forecast mean textbook position_rows")
     replications, agents = out.shape
-    nodes = role_nodes[role_start[role] : role_start[role + 1]]
+    nodes = nodes_of(w, role)
     skus = agents // len(nodes)
     position, part = work[0], work[1]
     for a in range(agents):

@@ -70,6 +70,13 @@ def feature_names(network: Network, role: str) -> tuple[str, ...]:
 
 
 @njit(error_model="numpy")
+def nodes_of(w, role):
+    """The nodes of a role: its agents are these, SKU by SKU."""
+    role_start, role_nodes = fields(w, "role_start role_nodes")
+    return role_nodes[role_start[role] : role_start[role + 1]]
+
+
+@njit(error_model="numpy")
 def _put(values, factor, out):
     """One feature of one agent, scaled and bounded."""
     for b in range(len(values)):
@@ -316,9 +323,8 @@ def _observe_pipeline(w, n, k, b0, b1, apart, out):
 @njit(cache=True, nogil=True, error_model="numpy")
 def observe(w, role, out):
     """Fill ``out (B, agents, features)`` for role 0 store, 1 warehouse, 2 supplier."""
-    role_start, role_nodes = fields(w, "role_start role_nodes")
     replications, agents, _ = out.shape
-    nodes = role_nodes[role_start[role] : role_start[role + 1]]
+    nodes = nodes_of(w, role)
     skus = agents // len(nodes)
     for b0 in range(0, replications, TILE):
         b1 = min(b0 + TILE, replications)
@@ -335,9 +341,8 @@ def observe(w, role, out):
 @njit(cache=True, nogil=True, error_model="numpy")
 def observe_pipeline(w, role, apart, first, out):
     """Fill ``out (B, agents, features)`` from feature `first` on; `apart` days of arrivals are told apart."""
-    role_start, role_nodes = fields(w, "role_start role_nodes")
     replications, agents, _ = out.shape
-    nodes = role_nodes[role_start[role] : role_start[role + 1]]
+    nodes = nodes_of(w, role)
     skus = agents // len(nodes)
     for b0 in range(0, replications, TILE):
         b1 = min(b0 + TILE, replications)
@@ -348,9 +353,8 @@ def observe_pipeline(w, role, apart, first, out):
 @njit(cache=True, nogil=True, error_model="numpy")
 def observe_stock(w, role, apart, out):
     """Fill ``out (B, agents, features)`` with what there is and what is on its way, `apart` days told apart."""
-    role_start, role_nodes = fields(w, "role_start role_nodes")
     replications, agents, _ = out.shape
-    nodes = role_nodes[role_start[role] : role_start[role + 1]]
+    nodes = nodes_of(w, role)
     skus = agents // len(nodes)
     for b0 in range(0, replications, TILE):
         b1 = min(b0 + TILE, replications)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from hmarl.roles.observation import TILE
+from hmarl.roles.observation import TILE, nodes_of
 from hmarl.simulator import Params, rows
 from hmarl.simulator.memory import declare, fields
 
@@ -65,9 +65,8 @@ def reward(w, role, out):
     left, short, unmet, service, late = fields(w, "left short unmet service late")
     planned, uncertain, safety, mean, tile = fields(w, "planned uncertain safety mean tile")
     holding, shortage, leaf_start, leaf = fields(w, "holding_cost shortage_cost leaf_start leaf")
-    role_start, role_nodes = fields(w, "role_start role_nodes")
     replications, agents = out.shape
-    nodes = role_nodes[role_start[role] : role_start[role + 1]]
+    nodes = nodes_of(w, role)
     skus = agents // len(nodes)
     for b0 in range(0, replications, TILE):
         b1 = min(b0 + TILE, replications)
@@ -111,9 +110,9 @@ def _add_money(w, n, k, b0, b1, profit, scale, out):
 def money_reward(w, role, profit, chain_scale, out):
     """Fill ``out (B, agents)`` with minus the cost, or the profit, of each agent, divided by its mean demand x rate; or
     of the whole chain, divided by `chain_scale` where that is not 0."""
-    role_start, role_nodes, mean, rate, tile = fields(w, "role_start role_nodes mean rate tile")
+    mean, rate, tile = fields(w, "mean rate tile")
     replications, agents = out.shape
-    nodes = role_nodes[role_start[role] : role_start[role + 1]]
+    nodes = nodes_of(w, role)
     skus = agents // len(nodes)
     for b0 in range(0, replications, TILE):
         b1 = min(b0 + TILE, replications)
