@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hmarl.network.config import ROLES, Network
+from hmarl.network.config import Network
+from hmarl.policies.books import Books
 from hmarl.policies.rules import Policy
 from hmarl.roles import Chain
-from hmarl.simulator import day_costs
-from hmarl.simulator.params import NO_DEMAND
 
 Array = NDArray[np.float64]
 
@@ -26,7 +25,8 @@ class Paths:
     Attributes
     ----------
     metrics
-        Name -> ``(replications,)``, averaged over the days after the warm-up:
+        Name -> ``(replications * batches,)``, averaged over the days after the warm-up, or over those of each
+        batch, replication by replication:
 
         ================= ==================================================================================
         reward            of all agents together, a day
@@ -50,8 +50,8 @@ class Paths:
     """
 
     metrics: dict[str, Array]
-    days: int
-    warmup: int
+    days: int  # of an episode
+    warmup: int  # of them that do not count
     trace: dict[str, Array] = field(default_factory=dict)
 
     def mean(self, metric: str) -> float:
@@ -66,6 +66,7 @@ def simulate(
     days: int | None = None,
     warmup: int | None = None,
     replications: int = 200,
+    batches: int = 1,
     seed: int = 0,
     split: str = "test",
     ids: NDArray[np.int64] | None = None,
@@ -83,6 +84,9 @@ def simulate(
         Days of an episode, and how many at its start do not count; the network's where left out.
     replications
         Demand paths side by side.
+    batches
+        Stretches of equal length that the days after the warm-up are cut into, each with figures of its own. Days
+        left over are added to the warm-up.
     seed, split, ids
         What keys the random draws; see :class:`hmarl.Simulator`. Same keys, same paths, whatever the policy.
     record
@@ -91,14 +95,18 @@ def simulate(
     Raises
     ------
     ValueError
-        If the warm-up leaves no day to count.
+        If the warm-up leaves no day to count, or fewer days than batches.
     """
     days = network.days if days is None else days
     warmup = network.warmup if warmup is None else warmup
     if not 0 <= warmup < days:
         raise ValueError(f"warmup: {warmup}: 0 to {days - 1}, below the {days} days")
+    if not 1 <= batches <= days - warmup:
+        raise ValueError(f"batches: {batches}: 1 to {days - warmup}, the days counted")
+    length = (days - warmup) // batches
+    warmup = days - length * batches
     chain = Chain(network, replications, seed, split=split, ids=ids)
-    books = _Books(chain)
+    books, closed = Books(chain), []
     recorder = _Recorder(chain, record)
     for day in range(days):
         orders = policy.orders(chain)
@@ -106,76 +114,11 @@ def simulate(
         chain.step(orders)
         recorder.evening()
         if day >= warmup:
-            books.add(chain)
-    return Paths(books.metrics(days - warmup), days, warmup, recorder.trace())
-
-
-class _Books:
-    """Sums of a simulation, one a replication."""
-
-    def __init__(self, chain: Chain) -> None:
-        params, count = chain.simulator.params, chain.replications
-        self.places = params.demand.kind != NO_DEMAND
-        self.stores = chain.roles["store"].nodes if "store" in chain.roles else np.flatnonzero(self.places.any(1))
-        self.sums = {
-            name: np.zeros(count)
-            for name in (
-                "cost",
-                "profit",
-                "holding_cost",
-                "met",
-                "demand",
-                "service",
-                "short_days",
-                "stock",
-                "ordered",
-            )
-        }
-        self.rewards = {role: np.zeros(count) for role in ROLES}
-        shape = (count, len(self.stores), len(chain.network.skus))
-        self.orders, self.orders_squared = np.zeros(shape), np.zeros(shape)
-        self.demanded = np.zeros((count, int(self.places.sum())))
-        self.demanded_squared = np.zeros_like(self.demanded)
-
-    def add(self, chain: Chain) -> None:
-        """Book the day just played."""
-        outcome, sums = chain.simulator.outcome, self.sums
-        costs = day_costs(chain.simulator.params, outcome)
-        cost = costs.cost
-        sums["cost"] += _total(cost)
-        sums["profit"] += _total(costs.revenue - costs.purchase - cost)
-        sums["holding_cost"] += _total(costs.holding)
-        sums["ordered"] += _total(outcome.ordered)
-        sums["stock"] += _total(outcome.left[:, self.stores])
-        demand, unmet = outcome.demand[:, self.places], outcome.unmet[:, self.places]
-        met = demand - unmet
-        sums["met"] += met.sum(1)
-        sums["demand"] += demand.sum(1)
-        sums["service"] += np.where(demand > 0, met / np.where(demand > 0, demand, 1.0), 1.0).sum(1)
-        sums["short_days"] += (unmet > 0).sum(1)
-        for role in chain.roles:
-            self.rewards[role] += chain.rewards(role).sum(1)
-        orders = outcome.ordered[:, self.stores]
-        self.orders += orders
-        self.orders_squared += orders**2
-        self.demanded += demand
-        self.demanded_squared += demand**2
-
-    def metrics(self, days: int) -> dict[str, Array]:
-        """The figures, ``(replications,)`` each."""
-        sums, places = self.sums, max(int(self.places.sum()), 1)
-        out = {"reward": sum(self.rewards.values(), np.zeros(1)) / days}
-        out.update({f"reward_{role}": reward / days for role, reward in self.rewards.items()})
-        out.update({name: sums[name] / days for name in ("cost", "profit", "holding_cost", "stock", "ordered")})
-        empty = sums["demand"] == 0
-        out["service_level"] = sums["service"] / (places * days) if self.places.any() else np.ones(len(empty))
-        out["fill_rate"] = np.where(empty, 1.0, sums["met"] / np.where(empty, 1.0, sums["demand"]))
-        out["stockout_days"] = sums["short_days"] / (places * days)
-        ordered = (self.orders_squared / days - (self.orders / days) ** 2).sum((1, 2))
-        demanded = (self.demanded_squared / days - (self.demanded / days) ** 2).sum(1)
-        still = demanded <= 1e-9
-        out["bullwhip"] = np.where(still, np.nan, np.maximum(ordered, 0) / np.where(still, 1.0, demanded))
-        return out
+            books.add()
+            if (day + 1 - warmup) % length == 0:
+                closed.append(books.close(length))
+    metrics = {name: np.stack([batch[name] for batch in closed], 1).ravel() for name in closed[0]}
+    return Paths(metrics, days, warmup, recorder.trace())
 
 
 class _Recorder:
@@ -203,8 +146,3 @@ class _Recorder:
 
     def trace(self) -> dict[str, Array]:
         return {name: np.stack(days) for name, days in self.kept.items()}
-
-
-def _total(values: Array) -> Array:
-    """Sum over nodes and SKUs, ``(B,)``."""
-    return values.reshape(len(values), -1).sum(1)

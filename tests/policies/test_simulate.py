@@ -120,6 +120,34 @@ def test_rows_of_equal_ids_are_equal_and_the_batch_does_not_matter() -> None:
         assert np.array_equal(tiled[name], np.tile(values, 2)), name
 
 
+def test_batches_cut_the_counted_days_of_each_replication_into_equal_stretches() -> None:
+    network = load_network("three_store")
+    policy = make_policy("base_stock", network)
+    cut = simulate(network, policy, days=47, warmup=5, replications=3, batches=4)  # 42 days: 4 of 10, 2 left over
+    assert cut.warmup == 7
+    for end, batch in zip((17, 27, 37, 47), range(4), strict=True):
+        alone = simulate(network, policy, days=end, warmup=end - 10, replications=3).metrics
+        for name, values in alone.items():
+            assert cut.metrics[name][batch::4] == pytest.approx(values, rel=1e-12, nan_ok=True), name
+
+
+def test_money_of_a_tree_of_several_skus_is_that_of_day_costs() -> None:
+    network = load_network("three_store")
+    policy = make_policy("s_S", network)
+    paths = simulate(network, policy, days=30, warmup=0, replications=4)
+    chain = Chain(network, 4)
+    profit, holding, stock = np.zeros(4), np.zeros(4), np.zeros(4)
+    for _ in range(30):
+        outcome = chain.step(policy.orders(chain))
+        costs = day_costs(chain.simulator.params, outcome)
+        profit += costs.profit.sum((1, 2)) / 30
+        holding += costs.holding.sum((1, 2)) / 30
+        stock += outcome.left[:, chain.roles["store"].nodes].sum((1, 2)) / 30
+    assert paths.metrics["profit"] == pytest.approx(profit)
+    assert paths.metrics["holding_cost"] == pytest.approx(holding)
+    assert paths.metrics["stock"] == pytest.approx(stock)
+
+
 def test_a_trace_adds_up() -> None:
     network = load_network("two_store")
     trace = simulate(network, make_policy("s_S", network), days=30, replications=5, record=[0, 4]).trace
@@ -132,6 +160,8 @@ def test_a_trace_adds_up() -> None:
 def test_a_warm_up_that_leaves_no_day_is_refused() -> None:
     with pytest.raises(ValueError, match="warmup: 3: 0 to 2"):
         simulate(shop(4, 8, 2), make_policy("no_order", shop(4)), warmup=3)
+    with pytest.raises(ValueError, match="batches: 3: 1 to 2"):
+        simulate(shop(4, 8, 2), make_policy("no_order", shop(4)), warmup=1, batches=3)
 
 
 def test_a_thousand_episodes_take_less_than_a_second() -> None:
