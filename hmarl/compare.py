@@ -17,10 +17,12 @@ from hmarl.errors import InputError, unknown
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from hmarl.learning.run import Run
     from hmarl.network import Network
     from hmarl.policies import Policy
     from hmarl.report import Comparison
     from hmarl.report.real_sales import RealSales
+    from hmarl.report.seeds import Seeds
 
 Progress = Callable[[int, int], None]
 
@@ -32,7 +34,11 @@ class CompareSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    run: str | None = Field(None, description="name of a run: compares its phases and rules, writes its report anew")
+    run: str | None = Field(
+        None,
+        description="name of a run: compares its phases and rules, writes its report anew; names of several, as a,b,c, "
+        "trained alike but for the seed: compares their final policies and says how good the training is over seeds",
+    )
     network: str | None = Field(
         None, description="a preset's name or a network's YAML file, without --run (default: two_store)"
     )
@@ -45,7 +51,20 @@ class CompareSettings(BaseModel):
         None, description="policy that differences are taken to (default: s_S, or the first policy)"
     )
     scenarios: list[str] = Field(["normal"], description="scenarios to play; all: every one")
-    episodes: int = Field(200, ge=2, le=1_000_000, description="test episodes, the same for every policy")
+    episodes: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="test episodes, the same for every policy; long ones, where fewer than 30, are cut into batches "
+        "(default: 200, fewer where they are long); with --precision the most played",
+    )
+    precision: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="add episodes until half of the 95 % interval of every policy's mean cost is below this share of "
+        "it, as 0.005 (of its reward where nothing costs)",
+    )
     days: int | None = Field(None, ge=1, le=1_000_000, description="periods of an episode (default: the network's)")
     warmup: int | None = Field(None, ge=0, description="periods at its start not counted (default: the network's)")
     seed: int | None = Field(None, ge=0, le=2**31 - 1, description="of the test paths (default: the run's own, or 0)")
@@ -59,19 +78,22 @@ class CompareSettings(BaseModel):
 def main(argv: list[str]) -> int:
     """Print the comparison and write it where asked."""
     settings = command.parse(CompareSettings, argv, "python -m hmarl.compare", __doc__ or "")
-    real: RealSales | None = None
+    more: dict[str, RealSales | Seeds] = {}  # what is shown below the comparison, by its name in the JSON
     if settings.run is None:
         comparison = compare_rules(settings)
         if settings.out is not None:
             comparison.save(settings.out)
+    elif "," in settings.run:
+        comparison, more["seeds"] = compare_seeds(settings, settings.run.split(","))
     else:
         comparison, real = compare_run(settings)
+        more |= {"real_sales": real} if real is not None else {}
     console = _console()
     console.print(comparison.table(console.width))
-    if real is not None:
-        console.print(real.table())
+    for found in more.values():
+        console.print(found.table())
     if settings.json_:
-        content = comparison.to_json() | ({"real_sales": real.to_json()} if real is not None else {})
+        content = comparison.to_json() | {name: found.to_json() for name, found in more.items()}
         print(json.dumps(content, allow_nan=False))
     return 0
 
@@ -104,24 +126,15 @@ def compare_run(settings: CompareSettings) -> tuple[Comparison, RealSales | None
     from hmarl.files import run_folder
     from hmarl.learning.folder import locked, read_config
     from hmarl.learning.run import Run
-    from hmarl.policies import POLICIES, make_policy
     from hmarl.report.real_sales import judge_run
 
-    if settings.network is not None or settings.set_:
-        place = "--network" if settings.network is not None else "--set"
-        raise InputError(f"{place}: not with --run: a run is judged on the network it was trained on")
     folder = run_folder(str(settings.run), settings.runs)
     read_config(folder)
     with locked(folder):
         run = Run(folder)
         if not run.phases:
             raise InputError(f"{folder}: no phase has a policy yet: let hmarl.train finish one")
-        _check(settings, run.network)
-        rules: dict[str, Policy] = dict(run.rules)
-        if settings.policies:
-            rules = {n: rules[n] if n in rules else make_policy(n, run.network) for n in settings.policies}
-        if settings.baseline and settings.baseline in POLICIES and settings.baseline not in rules:
-            rules = {settings.baseline: make_policy(settings.baseline, run.network), **rules}
+        rules = _rules(settings, run)
         seed = int(run.config["settings"]["seed"]) if settings.seed is None else settings.seed
         real = judge_run(folder)
         comparison = _compared(settings, run.network, {**rules, **run.phases}, run.phases, seed)
@@ -133,13 +146,63 @@ def compare_run(settings: CompareSettings) -> tuple[Comparison, RealSales | None
     return comparison, real
 
 
+def compare_seeds(settings: CompareSettings, names: list[str]) -> tuple[Comparison, Seeds]:
+    """The final policies of several runs, and the first one's rules; what they say about the training over seeds.
+
+    Raises
+    ------
+    InputError
+        If the runs differ in more than their seed.
+    """
+    from hmarl.files import run_folder, write_atomic
+    from hmarl.learning.folder import changes
+    from hmarl.learning.run import Run
+    from hmarl.learning.train_settings import differences
+    from hmarl.report.seeds import over_seeds
+
+    runs = {name: Run(run_folder(name, settings.runs)) for name in dict.fromkeys(names)}
+    (first, base), *others = runs.items()
+    for name, run in others:
+        found = changes("network", base.config["network"], run.config["network"])
+        if found:
+            raise InputError(f"--run: {name}: trained on another network than {first}: {'; '.join(found[:6])}")
+        known = {**base.config["settings"], "seed": 0}, {**run.config["settings"], "seed": 0}
+        found = differences(*known) or differences(*known[::-1])
+        if found:
+            raise InputError(f"--run: {name}: trained with other settings than {first}: {'; '.join(found[:6])}")
+    rules = _rules(settings, base)
+    policies = {**rules, **{name: run.policy for name, run in runs.items()}}
+    comparison = _compared(settings, base.network, policies, {}, settings.seed or 0)
+    seeds = over_seeds(comparison, list(runs))
+    if settings.out is not None:
+        comparison.save(settings.out)
+        write_atomic(settings.out / "seeds.json", json.dumps(seeds.to_json(), indent=1, allow_nan=False) + "\n")
+    return comparison, seeds
+
+
+def _rules(settings: CompareSettings, run: Run) -> dict[str, Policy]:
+    """What a run is compared with: its own rules or those asked for, on the network it was trained on."""
+    from hmarl.policies import POLICIES, make_policy
+
+    if settings.network is not None or settings.set_:
+        place = "--network" if settings.network is not None else "--set"
+        raise InputError(f"{place}: not with --run: a run is judged on the network it was trained on")
+    _check(settings, run.network)
+    rules: dict[str, Policy] = dict(run.rules)
+    if settings.policies:
+        rules = {n: rules[n] if n in rules else make_policy(n, run.network) for n in settings.policies}
+    if settings.baseline and settings.baseline in POLICIES and settings.baseline not in rules:
+        rules = {settings.baseline: make_policy(settings.baseline, run.network), **rules}
+    return rules
+
+
 def _check(settings: CompareSettings, network: Network) -> None:
     """Refuse what is wrong before anything takes time."""
     from hmarl.network import apply_scenario
     from hmarl.policies import POLICIES
-    from hmarl.report.comparison import checked_horizon
+    from hmarl.report.sampling import make_plan
 
-    checked_horizon(network, settings.days, settings.warmup, settings.episodes)
+    make_plan(network, settings.days, settings.warmup, settings.episodes)
     for scenario in settings.scenarios:
         if scenario != "all":
             apply_scenario(network, scenario)
@@ -170,6 +233,7 @@ def _compared(
             replications=settings.episodes,
             days=settings.days,
             warmup=settings.warmup,
+            precision=settings.precision,
             seed=seed,
             progress=progress,
         )

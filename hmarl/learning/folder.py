@@ -129,7 +129,7 @@ def begin(folder: Path, settings: TrainSettings, network: Network) -> bool:
     before = read_config(folder)
     found = differences(_fields(before["settings"]), _fields(now["settings"]))
     if not found:
-        found = _changes("network", before["network"], now["network"]) + _changes("ppo", before["ppo"], now["ppo"])
+        found = changes("network", before["network"], now["network"]) + changes("ppo", before["ppo"], now["ppo"])
     if found:
         shown = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
         raise InputError(f"{folder}: started with other settings: {shown}: repeat those, or choose another --name")
@@ -158,10 +158,11 @@ def _fields(settings: dict[str, Any]) -> dict[str, Any]:
     return {(f"{key}_" if f"{key}_" in TrainSettings.model_fields else key): value for key, value in settings.items()}
 
 
-def _changes(place: str, before: Any, now: Any) -> list[str]:
+def changes(place: str, before: Any, now: Any) -> list[str]:
+    """What two records of plain data differ in, in words."""
     if isinstance(before, dict) and isinstance(now, dict):
         keys = [*before, *(key for key in now if key not in before)]
-        return [line for key in keys for line in _changes(f"{place}.{key}", before.get(key), now.get(key))]
+        return [line for key in keys for line in changes(f"{place}.{key}", before.get(key), now.get(key))]
     return [] if before == now else [f"{place} {_short(before)}, now {_short(now)}"]
 
 

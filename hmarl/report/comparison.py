@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hmarl.errors import InputError, unknown
 from hmarl.files import write_atomic
-from hmarl.network.config import Network
+from hmarl.network.config import ROLES, Network
 from hmarl.network.scenarios import apply_scenario
-from hmarl.report.metrics import ALL_METRICS, METRICS, Metric, decimals, number
-from hmarl.report.statistics import LEVEL, Estimate, estimate, paired_difference
+from hmarl.report.metrics import ALL_METRICS, decimals
+from hmarl.report.playing import Progress, Values, correlated, play, play_until
+from hmarl.report.sampling import Precision, make_plan, most_replications
+from hmarl.report.statistics import LEVEL, Estimate, estimate, paired_difference, relative_difference
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from hmarl.policies import Policy
 
-_WIDE, _NARROW = 128, ("reward", "service_level", "stockout_days", "profit")
-Values = Mapping[str, np.ndarray]  # metric -> (replications,)
+OPTIMAL = "optimal"
+"""Name of the policy that others' gaps are taken to."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Result:
     difference: Estimate | None = None  # to the baseline, paired by replication
     step: Estimate | None = None  # to the policy before (a phase to the phase before), paired
     against: Mapping[str, Estimate] = field(default_factory=dict)  # to other references, paired
+    relative: Mapping[str, Estimate] = field(default_factory=dict)  # of cost, to all of them, as a share of theirs
 
     def to_json(self) -> dict[str, Any]:
         """Mean, low, high and n; the differences the same or None."""
@@ -42,14 +43,18 @@ class Result:
             "difference": self.difference and self.difference.to_json(),
             "step": self.step and self.step.to_json(),
             "against": {other: difference.to_json() for other, difference in self.against.items()},
+            "relative": {other: difference.to_json() for other, difference in self.relative.items()},
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Result:
         """The reverse of :meth:`to_json`."""
         difference, step = (data[key] and Estimate.from_json(data[key]) for key in ("difference", "step"))
-        against = {other: Estimate.from_json(value) for other, value in data["against"].items()}
-        return cls(Estimate.from_json(data), difference or None, step or None, against)
+        against, relative = (
+            {other: Estimate.from_json(value) for other, value in data.get(key, {}).items()}
+            for key in ("against", "relative")
+        )
+        return cls(Estimate.from_json(data), difference or None, step or None, against, relative)
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,10 @@ class Comparison:
     references: list[str]
     previous: dict[str, str]
     results: dict[str, dict[str, dict[str, Result]]]
+    batches: int = 1  # of a replication, each a value of its own
+    objective: str = "reward"  # the figure that agents are paid for: "cost" where all are paid minus their cost
+    precision: Precision | None = None
+    warnings: list[str] = field(default_factory=list)  # what the intervals cannot be trusted for
 
     @property
     def scenarios(self) -> list[str]:
@@ -89,8 +98,12 @@ class Comparison:
             "days": self.days,
             "warmup": self.warmup,
             "replications": self.replications,
+            "batches": self.batches,
             "seed": self.seed,
             "confidence": LEVEL,
+            "objective": self.objective,
+            "precision": self.precision and self.precision.to_json(),
+            "warnings": self.warnings,
             "baseline": self.baseline,
             "references": self.references,
             "previous": self.previous,
@@ -107,14 +120,17 @@ class Comparison:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Comparison:
         """The reverse of :meth:`to_json`."""
+        results = data["scenarios"]
+        plain = {f.name: data[f.name] for f in fields(cls) if f.name in data and f.name != "precision"}
         return cls(
-            **{name: data[name] for name in cls.__dataclass_fields__ if name != "results"},
+            **plain,
+            precision=Precision.from_json(data["precision"]) if data.get("precision") else None,
             results={
                 scenario: {
                     policy: {metric: Result.from_json(result) for metric, result in row.items()}
                     for policy, row in rows.items()
                 }
-                for scenario, rows in data["scenarios"].items()
+                for scenario, rows in results.items()
             },
         )
 
@@ -145,50 +161,10 @@ class Comparison:
         return folder
 
     def table(self, width: int = 160) -> Table:
-        """For a terminal of a width: each policy's means and, below them, its differences.
+        """For a terminal of a width, see :func:`hmarl.report.table.comparison_table`."""
+        from hmarl.report.table import comparison_table
 
-        Colour says that an interval leaves 0 out. A narrow terminal gets fewer figures.
-        """
-        from rich import box
-        from rich.markup import escape
-        from rich.table import Table
-
-        title = (
-            f"{self.network}: {self.replications:,} replications of {self.days} {self.period}s, "
-            f"mean ± half of the {100 * LEVEL:g} % interval"
-        )
-        table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-        table.caption, table.caption_justify = escape("\n".join(self.distances())), "left"
-        table.add_column("policy", no_wrap=True)
-        shown = list(METRICS) if width >= _WIDE else list(_NARROW)
-        for metric in (METRICS[name] for name in shown):
-            table.add_column(f"{metric.label}\n[dim]{metric.unit(self.period)}[/]", justify="right")
-        for scenario, rows in self.results.items():
-            table.add_section()
-            if len(self.results) > 1:
-                table.add_row(f"[bold]{escape(scenario)}[/]")
-            digits = {
-                kind: {name: self.decimals(name, scenario, kind) for name in shown}
-                for kind in ("value", "difference", "step")
-            }
-            for policy, row in rows.items():
-                table.add_row(escape(policy), *_cells({name: row[name].value for name in shown}, digits["value"]))
-                for other, kind in ((self.baseline, "difference"), (self.previous.get(policy), "step")):
-                    differences = {name: getattr(row[name], kind) for name in shown}
-                    if differences["reward"] is not None:
-                        label = f"[dim]  vs {escape(str(other))}[/]"
-                        table.add_row(label, *_cells(differences, digits[kind], difference=True))
-        return table
-
-    def distances(self, metric: str = "reward") -> list[str]:
-        """How the last policy stands against each reference, a line each; none where it is one itself."""
-        policy, scenario = self.policies[-1], self.scenarios[0]
-        digits, figure = self.decimals(metric, scenario, "difference"), ALL_METRICS[metric]
-        lines = []
-        for other, found in self.result(policy, metric).against.items() if policy not in self.references else ():
-            mean, low, high = (number(figure, v, digits, signed=True) for v in found[:3])
-            lines.append(f"{policy} vs {other}: {figure.label.lower()} {mean}, 95 % interval {low} to {high}")
-        return lines
+        return comparison_table(self, width)
 
     def decimals(self, metric: str, scenario: str, kind: str = "value") -> int:
         """Digits after the point for a column of values, differences (``difference``) or steps (``step``)."""
@@ -207,11 +183,12 @@ def compare(
     references: Sequence[str] = (),
     previous: Mapping[str, str] | None = None,
     scenarios: Sequence[str] = ("normal",),
-    replications: int = 200,
+    replications: int | None = None,
     days: int | None = None,
     warmup: int | None = None,
+    precision: float | None = None,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Play every policy on the same test paths and tell their differences from chance.
 
@@ -222,7 +199,7 @@ def compare(
     network
         The supply chain.
     policies
-        By the names they are shown under.
+        By the names they are shown under. Where one is called "optimal" the others' gaps to it are told.
     baseline
         The policy that the others' differences are taken to.
     references
@@ -231,20 +208,25 @@ def compare(
         The policy before, for those that have one: each phase's the phase before.
     scenarios
         Names known to :func:`hmarl.network.scenarios.apply_scenario`.
-    replications, days, warmup, seed
-        As for :func:`hmarl.policies.simulate`; the network's days and warm-up where left out.
+    replications, days, warmup
+        Episodes, and the days of one; see :func:`hmarl.report.sampling.make_plan` for what is left out and for how
+        few long episodes are cut into batches.
+    precision
+        Episodes are added until half of the interval of every policy's mean cost (reward where nothing costs) is
+        below this share of the mean, or `replications` are played (left out: 50 million days); see
+        :func:`hmarl.report.sampling.more_replications`.
+    seed
+        Of the test paths.
     progress
-        Called with (simulations done, simulations in all) before each and at the end.
+        Called with (simulations done, simulations in all) before each and at the end; anew for each round of a
+        precision.
 
     Raises
     ------
     InputError
-        An unknown policy or scenario; fewer than two replications; no day to count.
+        An unknown policy or scenario; too few replications for an interval; no day to count.
     """
-    from hmarl.policies import simulate
-
     previous = dict(previous or {})
-    days, warmup = checked_horizon(network, days, warmup, replications)
     for place, name in (
         ("baseline", baseline),
         *(("references", r) for r in references),
@@ -252,84 +234,59 @@ def compare(
     ):
         if name not in policies:
             raise unknown(place, name, policies)
-    played = {scenario: apply_scenario(network, scenario) for scenario in scenarios}
-    if not played:
+    if not scenarios:
         raise InputError("scenarios: none: name at least one")
-    total, done = len(played) * len(policies), 0
-    results: dict[str, dict[str, dict[str, Result]]] = {}
-    for scenario, changed in played.items():
-        values: dict[str, Values] = {}
-        for name, policy in policies.items():
-            if progress:
-                progress(done, total)
-            values[name] = simulate(
-                changed, policy, days=days, warmup=warmup, replications=replications, seed=seed
-            ).metrics
-            done += 1
-        results[scenario] = dict(_results(values, baseline, references, previous))
-    if progress:
-        progress(done, total)
+    plan = make_plan(network, days, warmup, replications)
+    networks = {scenario: apply_scenario(network, scenario) for scenario in scenarios}
+    found: Precision | None = None
+    if precision is None:
+        values = play(networks, policies, plan, seed=seed, progress=progress)
+    else:
+        most = most_replications(plan.days) if replications is None else replications
+        first = min(most, make_plan(network, days, warmup).replications)
+        plan = make_plan(network, days, warmup, first)
+        values, plan, found = play_until(networks, policies, plan, precision, most, seed=seed, progress=progress)
+    references = [*references, *([OPTIMAL] if OPTIMAL in policies and OPTIMAL not in (baseline, *references) else [])]
     return Comparison(
         network=network.name,
         period=network.period,
-        days=days - warmup,
-        warmup=warmup,
-        replications=replications,
+        days=plan.length * plan.batches,
+        warmup=plan.days - plan.length * plan.batches,
+        replications=plan.replications,
         seed=seed,
         baseline=baseline,
-        references=list(references),
+        references=references,
         previous=previous,
-        results=results,
+        results={scenario: dict(_results(rows, baseline, references, previous)) for scenario, rows in values.items()},
+        batches=plan.batches,
+        objective=_objective(network),
+        precision=found,
+        warnings=correlated(values, plan.batches),
     )
 
 
-def checked_horizon(network: Network, days: int | None, warmup: int | None, replications: int) -> tuple[int, int]:
-    """Days in all and of warm-up, the network's where left out.
-
-    Raises
-    ------
-    InputError
-        If no day is left to count, or no interval can be given.
-    """
-    days = network.days if days is None else days
-    warmup = network.warmup if warmup is None else warmup
-    if replications < 2:
-        raise InputError(f"episodes: {replications}: at least 2, or there is no interval")
-    if days < 1:
-        raise InputError(f"days: {days}: at least 1")
-    if not 0 <= warmup < days:
-        raise InputError(f"warmup: {warmup}: 0 to {days - 1}, below the {days} {network.period}s of an episode")
-    return days, warmup
+def _objective(network: Network) -> str:
+    """ "cost" where every agent is paid minus its own or the chain's cost, else "reward"."""
+    paid = {network.role_settings(role).reward for role in ROLES if network.nodes_of(role)}
+    return "cost" if paid <= {"cost", "chain_cost"} else "reward"
 
 
 def _results(
     values: Mapping[str, Values], baseline: str, references: Sequence[str], previous: Mapping[str, str]
 ) -> Iterator[tuple[str, dict[str, Result]]]:
     for name, own in values.items():
-
-        def difference(metric: str, other: str | None, own: Values = own, name: str = name) -> Estimate | None:
-            return None if other in (None, name) else paired_difference(own[metric], values[str(other)][metric])
-
+        before = previous.get(name)
+        others = [other for other in dict.fromkeys((baseline, *references, before)) if other not in (None, name)]
         row = {}
         for metric in ALL_METRICS:
             if metric in own:
-                against = {other: difference(metric, other) for other in references}
+                found = {str(o): paired_difference(own[metric], values[str(o)][metric]) for o in others}
+                relative = {str(o): relative_difference(own[metric], values[str(o)][metric]) for o in others}
                 row[metric] = Result(
                     estimate(own[metric]),
-                    difference(metric, baseline),
-                    difference(metric, previous.get(name)),
-                    {other: value for other, value in against.items() if value is not None},
+                    found.get(baseline),
+                    found.get(str(before)),
+                    {other: found[other] for other in references if other != name},
+                    relative if metric == "cost" else {},
                 )
         yield name, row
-
-
-def _cells(row: Mapping[str, Estimate], digits: Mapping[str, int], *, difference: bool = False) -> Iterator[str]:
-    for name, value in row.items():
-        metric: Metric = METRICS[name]
-        mean = number(metric, value.mean, digits[name], signed=difference)
-        half = number(metric, value.high - value.mean, digits[name])
-        if not difference:
-            yield f"{mean} [dim]±{half}[/]"
-            continue
-        style = {1: "green", -1: "red"}.get(value.verdict * metric.better, "dim")
-        yield f"[{style}]{mean} ±{half}[/]"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from hmarl.network.config import Network
-from hmarl.report.comparison import checked_horizon
 from hmarl.report.metrics import ALL_METRICS, decimals, number
+from hmarl.report.sampling import in_words, make_plan
 from hmarl.report.statistics import Estimate, estimate
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What :func:`evaluate` found: each figure a mean with its 95 % interval over replications.
+    """What :func:`evaluate` found: each figure a mean with its 95 % interval over replications or their batches.
 
     Amounts are a day (a week where the network's period is one), for the whole chain; shares are 0 to 1.
 
@@ -34,6 +34,7 @@ class Evaluation:
     days: int  # counted a replication, after the warm-up
     warmup: int
     replications: int
+    batches: int  # of a replication, each a value of its own
     seed: int
     cost: Estimate  # holding, orders, shortage; money
     reward: Estimate  # of all agents
@@ -60,7 +61,7 @@ class Evaluation:
         from rich.markup import escape
         from rich.table import Table
 
-        horizon = f"{self.replications:,} replications of {self.days} {self.period}s"
+        horizon = in_words(self.replications, self.days, self.batches, self.period)
         title = f"{self.policy} on {self.network}: {horizon}"
         table = Table("", "mean", "95 % interval", "unit", title=escape(title), box=box.SIMPLE_HEAD)
         for name, value in self.estimates().items():
@@ -76,10 +77,10 @@ def evaluate(
     policy: str | Policy,
     days: int | None = None,
     warmup: int | None = None,
-    replications: int = 200,
+    replications: int | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    """Play a policy on the test paths and say how good it is, with 95 % intervals over replications.
+    """Play a policy on the test paths and say how good it is, with 95 % intervals.
 
     Parameters
     ----------
@@ -90,7 +91,8 @@ def evaluate(
     days, warmup
         Length of an episode and how many periods at its start do not count; the network's where left out.
     replications
-        Episodes, at least 2, each with its own demand.
+        Episodes, each with its own demand; 200, fewer where they are long, if left out. Few long ones are cut into
+        batches: :func:`hmarl.report.sampling.make_plan`.
     seed
         Same seed, same demand: evaluations of two policies are paired.
 
@@ -101,16 +103,17 @@ def evaluate(
     """
     from hmarl.policies import make_policy, simulate
 
-    days, warmup = checked_horizon(network, days, warmup, replications)
+    plan = make_plan(network, days, warmup, replications)
     chosen = make_policy(policy, network) if isinstance(policy, str) else policy
-    values = simulate(network, chosen, days=days, warmup=warmup, replications=replications, seed=seed).metrics
+    paths = simulate(network, chosen, **asdict(plan), seed=seed)
     return Evaluation(
         network=network.name,
         policy=chosen.name,
         period=network.period,
-        days=days - warmup,
-        warmup=warmup,
-        replications=replications,
+        days=paths.days - paths.warmup,
+        warmup=paths.warmup,
+        replications=plan.replications,
+        batches=plan.batches,
         seed=seed,
-        **{f.name: estimate(values[f.name]) for f in fields(Evaluation) if f.type == "Estimate"},
+        **{f.name: estimate(paths.metrics[f.name]) for f in fields(Evaluation) if f.type == "Estimate"},
     )

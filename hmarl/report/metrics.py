@@ -38,6 +38,7 @@ METRICS: dict[str, Metric] = {
     "service_level": Metric("Service level", "share of a period's demand met, mean over periods", 1, share=True),
     "fill_rate": Metric("Fill rate", "all demand met over all demand", 1, share=True),
     "stockout_days": Metric("Stock-out days", "share of periods on which some demand was not met", -1, share=True),
+    "cost": Metric("Cost", "holding, orders and shortage", -1, per_period=True, money=True),
     "holding_cost": Metric("Holding cost", "cost of the stock kept", -1, per_period=True, money=True),
     "bullwhip": Metric("Bullwhip", "variance of orders over variance of demand", -1),
     "profit": Metric("Profit", "revenue less purchases, holding, orders and shortage", 1, per_period=True, money=True),
@@ -45,7 +46,6 @@ METRICS: dict[str, Metric] = {
 """What every comparison shows, in this order."""
 
 OTHER_METRICS: dict[str, Metric] = {
-    "cost": Metric("Cost", "holding, orders and shortage", -1, per_period=True, money=True),
     "reward_store": Metric("Reward, stores", "what the stores' agents are paid", 1, per_period=True),
     "reward_warehouse": Metric("Reward, warehouse", "what the warehouse's agents are paid", 1, per_period=True),
     "reward_supplier": Metric("Reward, supplier", "what the supplier's agents are paid", 1, per_period=True),
@@ -56,6 +56,9 @@ OTHER_METRICS: dict[str, Metric] = {
 
 ALL_METRICS: dict[str, Metric] = METRICS | OTHER_METRICS
 
+RELATIVE = Metric("Relative difference", "share of what it is compared with", 0, share=True)
+"""A difference in per cent."""
+
 
 def decimals(metric: Metric, estimates: Iterable[Estimate]) -> int:
     """Digits after the point that show two digits of the widest interval of a column, 0 to 4."""
@@ -65,6 +68,11 @@ def decimals(metric: Metric, estimates: Iterable[Estimate]) -> int:
     if not size or math.isinf(size):
         return 1
     return min(4, max(0, 1 - math.floor(math.log10(size))))
+
+
+def per_cent_decimals(estimates: Iterable[Estimate]) -> int:
+    """The same for :data:`RELATIVE` differences, at most 2: nobody minds a ten-thousandth of a cost."""
+    return min(2, decimals(RELATIVE, estimates))
 
 
 def number(metric: Metric, value: float, digits: int, *, signed: bool = False) -> str:

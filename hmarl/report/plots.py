@@ -17,13 +17,17 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from hmarl.report.comparison import Comparison
 from hmarl.report.metrics import ALL_METRICS, METRICS, Metric, number
+from hmarl.report.sampling import in_words
 from hmarl.report.statistics import Estimate
 from hmarl.report.style import ACCENT, BAD, INK, MUTED, PAPER, SECOND, png, styled, svg
 
 __all__ = ["comparison_figure", "limits", "png", "stock_figure", "svg", "training_figure"]
 
 _WIDTH = 11.5  # inches
-_SCENARIO_METRICS = ("reward", "service_level", "profit")
+_SCENARIO_METRICS = {
+    "reward": ("reward", "service_level", "profit"),
+    "cost": ("cost", "service_level", "stockout_days"),
+}
 
 PANELS: tuple[tuple[str, str, float, tuple[tuple[str, str], ...]], ...] = (
     ("Reward of who learns", "a day", 1, (("training", "reward_mean"), ("validation", "validation_reward"))),
@@ -46,11 +50,11 @@ def comparison_figure(comparison: Comparison) -> Figure:
 
 def _one_scenario(comparison: Comparison) -> Figure:
     scenario, names = comparison.scenarios[0], comparison.policies
-    columns = 4
-    figure = Figure(figsize=(_WIDTH, 2 * (1.1 + 0.27 * len(names))), layout="constrained")
-    axes = figure.subplots(2, columns, sharey=True)
+    columns = lines = 3
+    figure = Figure(figsize=(_WIDTH, lines * (1.1 + 0.27 * len(names))), layout="constrained")
+    axes = figure.subplots(lines, columns, sharey=True)
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
-    panels: list[tuple[str, str]] = [("reward", "difference"), *((name, "value") for name in METRICS)]
+    panels: list[tuple[str, str]] = [(comparison.objective, "difference"), *((name, "value") for name in METRICS)]
     for place, (axis, (metric, field)) in enumerate(zip(axes.flat, panels, strict=True)):
         _panel(axis, comparison, scenario, metric, field, labels=place % columns == 0)
     figure.suptitle(_heading(comparison), x=0.01, ha="left", fontsize=10, color=MUTED)
@@ -58,7 +62,8 @@ def _one_scenario(comparison: Comparison) -> Figure:
 
 
 def _by_scenario(comparison: Comparison) -> Figure:
-    panels = [("reward", "difference"), *((name, "value") for name in _SCENARIO_METRICS)]
+    objective = comparison.objective
+    panels = [(objective, "difference"), *((name, "value") for name in _SCENARIO_METRICS[objective])]
     rows, names = comparison.scenarios, comparison.policies
     height = len(rows) * (0.95 + 0.24 * len(names)) + 0.4
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
@@ -75,10 +80,9 @@ def _by_scenario(comparison: Comparison) -> Figure:
 
 
 def _heading(comparison: Comparison) -> str:
-    return (
-        f"{comparison.network}: mean and 95 % interval over {comparison.replications:,} replications "
-        f"of {comparison.days} {comparison.period}s; dashed: {comparison.baseline}"
-    )
+    c = comparison
+    played = in_words(c.replications, c.days, c.batches, c.period)
+    return f"{c.network}: mean and 95 % interval over {played}; dashed: {c.baseline}"
 
 
 def _panel(axis: Axes, comparison: Comparison, scenario: str, name: str, field: str, *, labels: bool) -> None:

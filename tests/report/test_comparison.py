@@ -61,7 +61,8 @@ def test_every_policy_plays_the_same_paths_of_each_scenario(by_hand):
         **horizon,
     )
     assert len(by_hand) == 6
-    assert all(call[2] == horizon | {"warmup": 7} for call in by_hand)
+    assert [call[2].pop("ids").tolist() for call in by_hand] == [[0, 1, 2]] * 6
+    assert all(call[2] == horizon | {"warmup": 7, "batches": 1} for call in by_hand)
     assert [call[0] is network for call in by_hand] == [True] * 3 + [False] * 3
     assert progress[0] == (0, 6)
     assert progress[-1] == (6, 6)
@@ -82,8 +83,22 @@ def test_saved_and_read_back(comparison, tmp_path):
     data = json.loads(text)
     assert data["scenarios"]["normal"]["phase1_stores"]["reward"]["difference"]["low"] > 0
     assert data["better"]["stockout_days"] == "lower"
+    assert data["objective"] == "reward"
     assert data["units"]["profit"] == "money a day"
     assert (tmp_path / "new" / "comparison.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_comparison_of_before_batches_and_precisions_is_read(comparison):
+    data = comparison.to_json()
+    for key in ("batches", "objective", "precision", "warnings"):
+        del data[key]
+    for rows in data["scenarios"].values():
+        for row in rows.values():
+            for result in row.values():
+                del result["relative"]
+    old = Comparison.from_json(data)
+    assert (old.batches, old.objective, old.precision) == (1, "reward", None)
+    assert old.result("phase1_stores", "reward") == comparison.result("phase1_stores", "reward")
 
 
 def test_what_is_undefined_is_null(by_hand, monkeypatch):

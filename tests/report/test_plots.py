@@ -17,7 +17,7 @@ def test_one_scenario_has_a_panel_a_figure(comparison):
     figure = comparison_figure(one)
     titles = [axis.get_title(loc="left") for axis in figure.axes]
     assert titles[:3] == ["Reward against s_S", "Reward", "Service level"]
-    assert len(titles) == 8
+    assert len(titles) == 9
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == one.policies
     points = [line.get_xdata()[0] for line in figure.axes[2].lines if line.get_marker() == "o"]
     assert points == pytest.approx([100 * one.result(p, "service_level").value.mean for p in one.policies])

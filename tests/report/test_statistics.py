@@ -5,7 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from hmarl.report.statistics import Estimate, batch_means, clustered, estimate, paired_difference
+from hmarl.report.statistics import (
+    Estimate,
+    batch_correlation,
+    batch_means,
+    clustered,
+    estimate,
+    interquartile_mean,
+    paired_difference,
+    relative_difference,
+)
 
 T2, T1 = 4.302652729911275, 12.706204736432095  # tables: t(0.975) at 2 and 1 degrees of freedom
 
@@ -47,6 +56,59 @@ def test_pairing_tells_what_two_intervals_cannot():
     difference = paired_difference(noise + 1 + 0.1 * np.sin(np.arange(50)), noise)
     assert difference.verdict == 1
     assert estimate(noise).high - estimate(noise).low > 40 > 0.1 > difference.high - difference.low
+
+
+def test_relative_difference_by_hand():
+    # 12 / 8 = 1.5; residuals 0.5, -0.5, 0 over the mean 8 / 3: s = 0.5, half width t(2) 0.5 / sqrt(3) * 3 / 8
+    half = T2 * 0.5 / math.sqrt(3) * 3 / 8
+    assert relative_difference([2, 4, 6], [1, 3, 4]) == pytest.approx((0.5, 0.5 - half, 0.5 + half, 3))
+    assert relative_difference([2, 4, math.nan, 6], [1, 3, 4, 4]).n == 3
+    assert relative_difference([3, 6], [1, 2]) == (2, 2, 2, 2)  # in proportion: nothing varies
+    assert math.isnan(relative_difference([1, 2], [0, 0]).mean)
+
+
+def test_half_widths():
+    found = estimate([1, 2, 3])
+    assert found.half == pytest.approx(T2 / math.sqrt(3))
+    assert found.relative_half == pytest.approx(T2 / math.sqrt(3) / 2)
+    assert estimate([-1, -2, -3]).relative_half == pytest.approx(found.relative_half)
+    assert [estimate(x).relative_half for x in ([0, 0], [1], [-1, 1])] == [0, math.inf, math.inf]
+
+
+def test_correlation_of_batch_means_by_hand():
+    # mean 0: lag 1 is (-1 - 1 + 1 - 1 - 1 - 1) / 8
+    found = batch_correlation([[1, -1, 1, -1], [-1, -1, 1, 1]])
+    assert found.lag_1 == pytest.approx((-3 + 1) / 8)
+    assert found.p_value > 0.5
+    assert batch_correlation([[2, 2, 2]]) == (0, 1)
+    assert batch_correlation([[2, math.nan, 3]]) == (0, 1)
+
+
+def test_batches_that_remember_are_told_from_independent_ones():
+    rng = np.random.default_rng(0)
+    steps = rng.normal(size=(1000, 4, 21))
+    independent = [batch_correlation(x).p_value for x in steps[:, :, 1:]]
+    dependent = [batch_correlation(x).p_value for x in steps[:, :, 1:] + 0.8 * steps[:, :, :-1]]
+    assert np.mean(np.less(independent, 0.05)) <= 0.06
+    assert np.mean(np.less(dependent, 0.05)) >= 0.95
+
+
+def test_interquartile_mean_by_hand():
+    # of 8 scores the two lowest and the two highest are left out
+    assert interquartile_mean([9, 1, 2, 3, 4, 5, -50, 100]).mean == pytest.approx((2 + 3 + 4 + 5) / 4)
+    assert interquartile_mean([1, 2, 6]).mean == pytest.approx(3)
+    one = interquartile_mean([4])
+    assert one.mean == 4
+    assert math.isnan(one.low)
+
+
+def test_bootstrap_draws_runs_of_a_task_from_that_task():
+    # tasks of equal scores: every draw of runs has the same scores
+    assert interquartile_mean([[1, 5], [1, 5], [1, 5]]) == (3, 3, 3, 3)
+    found = interquartile_mean(np.random.default_rng(0).normal(3, 2, 400))
+    # the 25 % trimmed mean of normal values has 1.09 times the standard error of the mean, 2 / sqrt(400)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * 1.09 * 0.1, rel=0.1)
+    assert found == interquartile_mean(np.random.default_rng(0).normal(3, 2, 400))
 
 
 def test_clusters_count_once():
