@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from hmarl.compare import main
 from hmarl.errors import InputError
 from hmarl.learning.folder import locked, record
 from hmarl.learning.train_settings import TrainSettings
-from hmarl.network import load_network
+from hmarl.network import Network, load_network
 from hmarl.policies import LearnedPolicy, make_policy, rule_to_json
 from hmarl.roles import Chain
 
@@ -28,21 +29,24 @@ def last_line(capsys) -> dict:
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
+def always(network: Network, action: int) -> LearnedPolicy:
+    """A policy whose stores take the same action every day."""
+    agents = Chain(network).roles["store"]
+    weights = {
+        "layers.0.weight": np.zeros((agents.n_actions, len(agents.features)), np.float32),
+        "layers.0.bias": np.eye(agents.n_actions, dtype=np.float32)[action],
+    }
+    rules = {role: make_policy("base_stock", network) for role in ("warehouse", "supplier")}
+    return LearnedPolicy(network, {"store": weights}, rules)
+
+
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     """A folder of runs with one, `first`, of two phases whose stores order 0 and 1 forecast."""
     network = load_network("two_store")
-    agents = Chain(network).roles["store"]
-    rules = {role: make_policy("base_stock", network) for role in ("warehouse", "supplier")}
     folder = tmp_path / "first"
     for name, action in (("phase1_stores", 0), ("phase2_warehouse", 2)):
-        bias = np.zeros(agents.n_actions, np.float32)
-        bias[action] = 1
-        weights = {
-            "layers.0.weight": np.zeros((agents.n_actions, len(agents.features)), np.float32),
-            "layers.0.bias": bias,
-        }
-        policy = LearnedPolicy(network, {"store": weights}, rules)
+        policy = always(network, action)
         policy.save(folder / name / "policy")
         row = {"steps": 100, "reward_mean": 1.0}
         (folder / name / "metrics.jsonl").write_text(json.dumps(row) + "\n")
@@ -128,6 +132,64 @@ def test_a_runs_rules_can_be_chosen_and_the_result_put_elsewhere(runs, tmp_path,
     assert (out / "comparison.json").exists()
     assert not (runs / "first/comparison").exists()
     assert not (runs / "first/report.html").exists()
+
+
+@pytest.fixture
+def seeds(runs: Path) -> Path:
+    """`first` and two runs that differ from it in their seed and in what their stores order."""
+    for name, seed, action in (("second", 4, 3), ("third", 5, 1)):
+        shutil.copytree(runs / "first", runs / name)
+        always(load_network("two_store"), action).save(runs / name / "policy")
+        change_config(runs / name, name=name, seed=seed)
+    return runs
+
+
+def change_config(folder: Path, **settings) -> None:
+    path = folder / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**config, "settings": {**config["settings"], **settings}}))
+
+
+def test_several_runs_are_compared_over_their_seeds(seeds, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["--run", "first,second,third", "--runs", str(seeds), "--out", str(out), "--json"]
+    main([*arguments, *QUICK])
+    data = last_line(capsys)
+    rows = data["scenarios"]["normal"]
+    assert list(rows) == ["s_S", "base_stock", "first", "second", "third"]
+    rewards = [rows[name]["reward"]["mean"] for name in ("first", "second", "third")]
+    assert data["seeds"]["runs"] == ["first", "second", "third"]
+    assert data["seeds"]["value"]["mean"]["mean"] == pytest.approx(np.mean(rewards))
+    assert data["seeds"]["value"]["worst"] == min(rewards)
+    assert json.loads((out / "seeds.json").read_text()) == data["seeds"]
+    assert not (seeds / "first/comparison").exists()
+
+
+def test_runs_that_differ_in_more_than_their_seed_are_refused(seeds):
+    given = ["--run", "first,second", "--runs", str(seeds), *QUICK]
+    change_config(seeds / "second", patience=3)
+    with pytest.raises(InputError, match="--run: second: trained with other settings than first: patience 0, now 3"):
+        main(given)
+    path = seeds / "second/config.yaml"
+    path.write_text(path.read_text().replace("holding_cost: 0.25", "holding_cost: 0.3"))
+    with pytest.raises(InputError, match=r"--run: second: trained on another network than first: network\.nodes"):
+        main(given)
+
+
+def test_long_runs_are_cut_into_batches_until_a_precision_is_reached(capsys):
+    shop = ["--network", "lost_sales", "--policies", "base_stock,tuned_base_stock", "--json"]
+    main([*shop, "--days", "20000", "--episodes", "1"])
+    data = last_line(capsys)
+    assert (data["replications"], data["batches"], data["days"]) == (1, 20, 19_980)
+    assert data["scenarios"]["normal"]["base_stock"]["cost"]["n"] == 20
+    main([*shop, "--precision", "0.01"])
+    captured = capsys.readouterr().out
+    data = json.loads(captured.splitlines()[-1])
+    assert "precision of ±1 % reached with" in captured
+    assert data["replications"] > 200
+    for row in data["scenarios"]["normal"].values():
+        assert row["cost"]["high"] - row["cost"]["mean"] <= 0.01 / 1.01 * row["cost"]["mean"]
+    assert data["precision"]["met"]
 
 
 @pytest.mark.parametrize(
