@@ -2,17 +2,31 @@
 
 from hmarl.report.comparison import Comparison, Result, compare
 from hmarl.report.evaluation import Evaluation, evaluate
-from hmarl.report.statistics import Estimate, batch_means, clustered, estimate, paired_difference
+from hmarl.report.seeds import Seeds, Spread, over_seeds
+from hmarl.report.statistics import (
+    Estimate,
+    batch_means,
+    clustered,
+    estimate,
+    interquartile_mean,
+    paired_difference,
+    relative_difference,
+)
 
 __all__ = [
     "Comparison",
     "Estimate",
     "Evaluation",
     "Result",
+    "Seeds",
+    "Spread",
     "batch_means",
     "clustered",
     "compare",
     "estimate",
     "evaluate",
+    "interquartile_mean",
+    "over_seeds",
     "paired_difference",
+    "relative_difference",
 ]

@@ -213,7 +213,7 @@ def compare(
         few long episodes are cut into batches.
     precision
         Episodes are added until half of the interval of every policy's mean cost (reward where nothing costs) is
-        below this share of the mean, or `replications` are played (left out: 50 million days); see
+        below this share of the mean, or `replications` are played (left out: 100 million days and places); see
         :func:`hmarl.report.sampling.more_replications`.
     seed
         Of the test paths.
@@ -242,7 +242,7 @@ def compare(
     if precision is None:
         values = play(networks, policies, plan, seed=seed, progress=progress)
     else:
-        most = most_replications(plan.days) if replications is None else replications
+        most = most_replications(network, plan.days) if replications is None else replications
         first = min(most, make_plan(network, days, warmup).replications)
         plan = make_plan(network, days, warmup, first)
         values, plan, found = play_until(networks, policies, plan, precision, most, seed=seed, progress=progress)

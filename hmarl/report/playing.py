@@ -16,7 +16,7 @@ Values = dict[str, np.ndarray]  # metric -> (replications * batches,)
 Played = dict[str, dict[str, Values]]  # scenario -> policy -> values
 Progress = Callable[[int, int], None]
 
-_SIDE_BY_SIDE = 8192  # replications of a simulation
+_SIDE_BY_SIDE = 32_768  # replications of a simulation, times places (nodes x SKUs)
 _DOUBT = 0.01  # probability that independent batches are called correlated
 
 
@@ -130,10 +130,10 @@ def _rows(values: Played) -> Iterator[tuple[str, str, Values]]:
 def _simulated(network: Network, policy: Policy, plan: Plan, seed: int, first: int) -> Values:
     from hmarl.policies import simulate
 
-    last = first + plan.replications
+    last, most = first + plan.replications, max(1, _SIDE_BY_SIDE // (len(network.nodes) * len(network.skus)))
     parts = []
-    for begin in range(first, last, _SIDE_BY_SIDE):
-        ids = np.arange(begin, min(begin + _SIDE_BY_SIDE, last))
+    for begin in range(first, last, most):
+        ids = np.arange(begin, min(begin + most, last))
         part = replace(plan, replications=len(ids))
         parts.append(simulate(network, policy, **asdict(part), seed=seed, ids=ids).metrics)
     return _joined(parts)

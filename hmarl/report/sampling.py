@@ -18,7 +18,8 @@ BATCHES = 20
 
 _MANY = 30  # episodes from which on each counts as one value
 _FEWEST = 10  # episodes, however long; batches of a single one
-_DAYS, _MOST_DAYS = 2_000_000, 50_000_000  # of all episodes of a policy: by default, and at most for a precision
+_DAYS = 2_000_000  # of all episodes of a policy, where nobody says how many
+_MOST_PLACE_DAYS = 100_000_000  # the same for a precision, times places (nodes x SKUs)
 _MARGIN = 1.1  # more episodes than the last round makes expect
 _SHORTEST, _SEASONS = 500, 10  # of a batch: periods, and whole seasons
 
@@ -110,9 +111,9 @@ def in_words(replications: int, days: int, batches: int, period: str) -> str:
     return f"{replications:,} episode{'' if replications == 1 else 's'} of {days:,} {period}s{each}"
 
 
-def most_replications(days: int) -> int:
-    """Episodes of so many days that a precision may take where nobody says how many."""
-    return max(EPISODES, _MOST_DAYS // days)
+def most_replications(network: Network, days: int) -> int:
+    """Episodes of so many days that a precision may take where nobody says how many: 100 million days and places."""
+    return max(EPISODES, _MOST_PLACE_DAYS // (days * len(network.nodes) * len(network.skus)))
 
 
 def adjusted(goal: float) -> float:
