@@ -266,7 +266,7 @@ def compare(
 
 
 def _objective(network: Network) -> str:
-    """ "cost" where every agent is paid minus its own or the chain's cost, else "reward"."""
+    """What agents are paid for: "cost" where each is paid minus its own or the chain's, else "reward"."""
     paid = {network.role_settings(role).reward for role in ROLES if network.nodes_of(role)}
     return "cost" if paid <= {"cost", "chain_cost"} else "reward"
 

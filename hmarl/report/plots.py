@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from hmarl.report.comparison import Comparison
-from hmarl.report.metrics import ALL_METRICS, METRICS, Metric, number
+from hmarl.report.metrics import ALL_METRICS, METRICS, RELATIVE, Metric, decimals, number
 from hmarl.report.sampling import in_words
 from hmarl.report.statistics import Estimate
 from hmarl.report.style import ACCENT, BAD, INK, MUTED, PAPER, SECOND, png, styled, svg
@@ -28,6 +28,8 @@ _SCENARIO_METRICS = {
     "reward": ("reward", "service_level", "profit"),
     "cost": ("cost", "service_level", "stockout_days"),
 }
+_DIFFERENCE = {"reward": ("reward", "difference"), "cost": ("cost", "relative")}
+"""By what agents are paid for; a cost is compared in per cent."""
 
 PANELS: tuple[tuple[str, str, float, tuple[tuple[str, str], ...]], ...] = (
     ("Reward of who learns", "a day", 1, (("training", "reward_mean"), ("validation", "validation_reward"))),
@@ -54,7 +56,7 @@ def _one_scenario(comparison: Comparison) -> Figure:
     figure = Figure(figsize=(_WIDTH, lines * (1.1 + 0.27 * len(names))), layout="constrained")
     axes = figure.subplots(lines, columns, sharey=True)
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
-    panels: list[tuple[str, str]] = [(comparison.objective, "difference"), *((name, "value") for name in METRICS)]
+    panels = [_DIFFERENCE[comparison.objective], *((name, "value") for name in METRICS)]
     for place, (axis, (metric, field)) in enumerate(zip(axes.flat, panels, strict=True)):
         _panel(axis, comparison, scenario, metric, field, labels=place % columns == 0)
     figure.suptitle(_heading(comparison), x=0.01, ha="left", fontsize=10, color=MUTED)
@@ -63,7 +65,7 @@ def _one_scenario(comparison: Comparison) -> Figure:
 
 def _by_scenario(comparison: Comparison) -> Figure:
     objective = comparison.objective
-    panels = [(objective, "difference"), *((name, "value") for name in _SCENARIO_METRICS[objective])]
+    panels = [_DIFFERENCE[objective], *((name, "value") for name in _SCENARIO_METRICS[objective])]
     rows, names = comparison.scenarios, comparison.policies
     height = len(rows) * (0.95 + 0.24 * len(names)) + 0.4
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
@@ -86,20 +88,21 @@ def _heading(comparison: Comparison) -> str:
 
 
 def _panel(axis: Axes, comparison: Comparison, scenario: str, name: str, field: str, *, labels: bool) -> None:
-    metric = ALL_METRICS[name]
-    policies = comparison.policies
+    metric = RELATIVE if field == "relative" else ALL_METRICS[name]
+    policies, baseline = comparison.policies, comparison.baseline
     found: list[Estimate] = []
     for policy in policies:
         result = comparison.result(policy, name, scenario)
         zero = Estimate(0.0, 0.0, 0.0, result.value.n)
-        found.append(result.value if field == "value" else result.difference or zero)
+        estimates = {"value": result.value, "difference": result.difference, "relative": result.relative.get(baseline)}
+        found.append(estimates[field] or zero)
     shown = [Estimate(metric.scale(e.mean), metric.scale(e.low), metric.scale(e.high), e.n) for e in found]
     low, high = limits(shown, policies.index(comparison.baseline))
     reference = shown[policies.index(comparison.baseline)].mean
     if low <= reference <= high:
         axis.axvline(reference, color=MUTED, linewidth=0.9, dashes=(4, 3), zorder=1)
     learned = {p for p in policies if p.startswith("phase")}
-    digits = comparison.decimals(name, scenario, field)
+    digits = decimals(metric, found)
     for y, (policy, estimate) in enumerate(zip(policies, shown, strict=True)):
         colour = ACCENT if policy in learned else MUTED if policy == comparison.baseline else INK
         _point(
@@ -117,7 +120,8 @@ def _panel(axis: Axes, comparison: Comparison, scenario: str, name: str, field: 
     axis.spines["left"].set_visible(False)
     axis.grid(axis="x")
     _readable(axis.xaxis)
-    axis.set_title(metric.label if field == "value" else f"{metric.label} against {comparison.baseline}")
+    label = ALL_METRICS[name].label
+    axis.set_title(label if field == "value" else f"{label} against {baseline}")
     axis.set_xlabel(metric.unit(comparison.period), fontsize=9, loc="left")
 
 

@@ -37,7 +37,8 @@ class Plan:
     batches
         Stretches of an episode that count as a value each. Where episodes are fewer than 30 they are 20 or, each at
         least 500 periods and 10 seasons long, as many as there is room for: batch means, Law, Simulation Modeling
-        and Analysis, section 9.5.3. Else 1: independent replications, section 9.4.1.
+        and Analysis, section 9.5.3. Else 1: independent replications, section 9.4.1. A ratio (fill rate, bullwhip) is
+        averaged over these values: it is that of a stretch of such length, which a long one differs little from.
     """
 
     days: int

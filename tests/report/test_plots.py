@@ -7,6 +7,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from hmarl.network import load_network
+from hmarl.policies import make_policy
+from hmarl.report import compare
 from hmarl.report.plots import comparison_figure, limits, png, stock_figure, svg, training_figure
 from hmarl.report.statistics import Estimate
 from hmarl.report.style import COLOURS
@@ -21,6 +24,17 @@ def test_one_scenario_has_a_panel_a_figure(comparison):
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == one.policies
     points = [line.get_xdata()[0] for line in figure.axes[2].lines if line.get_marker() == "o"]
     assert points == pytest.approx([100 * one.result(p, "service_level").value.mean for p in one.policies])
+
+
+def test_costs_that_agents_are_paid_by_are_compared_in_per_cent():
+    network = load_network("lost_sales")
+    policies = {name: make_policy(name, network) for name in ("base_stock", "no_order")}
+    found = compare(network, policies, baseline="base_stock", replications=5)
+    axis = comparison_figure(found).axes[0]
+    assert axis.get_title(loc="left") == "Cost against base_stock"
+    assert axis.get_xlabel() == "%"
+    points = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "o"]
+    assert points == pytest.approx([0, 100 * found.result("no_order", "cost").relative["base_stock"].mean])
 
 
 def test_several_scenarios_have_a_row_each(comparison):

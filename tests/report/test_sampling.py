@@ -99,6 +99,18 @@ def test_rounds_play_on_where_the_last_one_ended():
         assert estimate(row["cost"]).relative_half <= found.reached
 
 
+def test_replications_that_do_not_fit_side_by_side_play_one_part_after_another(monkeypatch):
+    policies, plan = (
+        {"base_stock": make_policy("base_stock", SHOP)},
+        Plan(days=40, warmup=10, replications=7, batches=2),
+    )
+    whole = play({"normal": SHOP}, policies, plan)["normal"]["base_stock"]
+    monkeypatch.setattr("hmarl.report.playing._SIDE_BY_SIDE", 3)
+    parts = play({"normal": SHOP}, policies, plan)["normal"]["base_stock"]
+    assert all(np.array_equal(parts[name], values) for name, values in whole.items())
+    assert len(parts["cost"]) == 14
+
+
 def test_a_precision_that_is_not_reached_says_so():
     policies = {name: make_policy(name, SHOP) for name in ("base_stock", "constant")}
     found = compare(SHOP, policies, baseline="base_stock", precision=0.0001, replications=12, days=40)
