@@ -1,0 +1,123 @@
+"""One node with backorders: the newsvendor over L + 1 days, row by row of the reference."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hmarl.exact.newsvendor import normal_optimum, refusal, solve
+from hmarl.network import Network, load_network
+from hmarl.policies import make_policy
+from tests.exact.played import played
+
+REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "backorders.json").read_text())
+
+
+def store(**arguments: Any) -> Network:
+    return load_network("lost_sales", unmet_demand="backorder", **arguments)
+
+
+@pytest.mark.parametrize("row", REFERENCE["rows"], ids=[f"poisson-L{row[0]}-p{row[1]}" for row in REFERENCE["rows"]])
+def test_poisson_row(row: list[float]) -> None:
+    lead_time, penalty, cost, level = row
+    network = store(lead_time=lead_time, penalty=penalty)
+    assert refusal(network) is None
+    optimum = solve(network)
+    assert optimum.cost == pytest.approx(cost, rel=1e-4)
+    assert optimum.policy.level.item() == level
+    assert optimum.proof.tolerance < 1e-6
+
+
+NORMAL = REFERENCE["normal_demand"]["rows"]
+
+
+@pytest.mark.parametrize("row", NORMAL, ids=[f"normal-L{row[0]}-p{row[1]}" for row in NORMAL])
+def test_normal_row(row: list[float]) -> None:
+    lead_time, penalty, cost = row
+    optimum = solve(store(demand="normal", std=1.6, lead_time=lead_time, penalty=penalty))
+    assert optimum.cost == pytest.approx(cost, abs=1e-4)
+    assert optimum.proof.tolerance < 0.004 * cost
+
+
+def test_normal_demand_by_hand() -> None:
+    # Phi(1.2816) = 0.9, phi(1.2816) = 0.17550: 10 x 2 x 0.17550
+    assert normal_optimum(5, 1, 4, 1, 9) == pytest.approx((20 + 2 * 1.281552, 3.50997), abs=1e-5)
+
+
+def test_demand_of_0_or_10_by_hand() -> None:
+    # order up to 10: 10 left every other day; up to 0: 10 short every other day
+    demand = {"distribution": "discrete", "values": [0, 10], "probabilities": [0.5, 0.5]}
+    network = store(lead_time=0, penalty=4, **{"store.demand": demand})
+    assert solve(network).cost == pytest.approx(5)
+    assert solve(network).policy.level.item() == 10
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"demand": "geometric", "lead_time": 3, "penalty": 9},
+        {"demand": "uniform", "mean": 4, "lead_time": 1, "penalty": 2},
+        {"demand": "uniform", "mean": 4, "lead_time": 2, "penalty": 2, "quantities": "real"},
+        {"demand": "normal", "mean": 2, "std": 3, "lead_time": 1, "penalty": 6},
+        {"demand": "normal", "mean": 5, "std": 1.6, "lead_time": 4, "penalty": 9},
+        {"demand": "normal", "mean": 2, "std": 3, "lead_time": 1, "penalty": 6, "quantities": "integer"},
+        {"lead_time": 1, "penalty": 9, "store.order_lead_time": 2},
+    ],
+    ids=["geometric", "uniform", "uniform-real", "clipped-normal", "normal", "rounded-normal", "orders-heard-late"],
+)
+def test_the_simulator_finds_the_same_cost_and_none_lower_beside_it(arguments: dict[str, Any]) -> None:
+    network = store(**arguments)
+    assert refusal(network) is None
+    optimum = solve(network)
+    found = played(network, optimum.policy)
+    assert found.low - optimum.proof.tolerance <= optimum.cost <= found.high + optimum.proof.tolerance
+    for away in (-1.0, 1.0):
+        other = make_policy("base_stock", network, level=optimum.policy.level + away)
+        assert played(network, other).mean > found.mean
+
+
+def test_a_grid_agrees_with_the_closed_form_where_nothing_is_clipped() -> None:
+    # N(40, 4) in whole units differs from the normal distribution by its rounding alone: variance 16 + 1/12
+    closed = solve(store(demand="normal", mean=40, std=4, lead_time=3, penalty=9))
+    rounded = solve(store(demand="normal", mean=40, std=4, lead_time=3, penalty=9, quantities="integer"))
+    assert "closed form" in closed.proof.method
+    assert rounded.cost == pytest.approx(closed.cost, rel=0.005)
+    assert closed.proof.tolerance < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"unmet_demand": "lost"}, "unmet demand is lost"),
+        ({"order_cost": 5}, "an order costs something"),
+        ({"penalty": 0}, "nothing to balance"),
+        ({"store.lead_time": {"low": 1, "high": 3}}, "its lead time varies"),
+        ({"store.demand.season": {"amplitude": 0.3, "period": 7}}, "changes from day to day"),
+        ({"store.demand.autocorrelation": 0.5}, "depends on the days before"),
+        ({"store.demand": {"distribution": "path", "values": [4, 8]}}, "not drawn anew"),
+        ({"store.demand": None}, "there is no demand"),
+        ({"store.storage_capacity": 30}, "its storage is limited"),
+        ({"store.order_capacity": 30}, "its orders are limited"),
+        ({"store.review_period": 7}, "on some days only"),
+        ({"store.reliability": 0.9}, "cannot always deliver"),
+        ({"store.shipment_loss": 0.1}, "get lost"),
+        ({"store.case_pack": 6}, "case packs"),
+        ({"finite": True}, "the horizon ends"),
+        ({"quantities": "real", "store.demand": {"distribution": "constant", "mean": 2.5}}, "lumps"),
+    ],
+)
+def test_refusals_say_why(arguments: dict[str, Any], reason: str) -> None:
+    network = load_network("lost_sales", **{"unmet_demand": "backorder", **arguments})
+    assert reason in (refusal(network) or "not refused")
+
+
+def test_several_nodes_are_refused() -> None:
+    assert refusal(load_network("serial")) == "there are 4 nodes, this method is for one"
+
+
+def test_levels_are_by_node_and_sku() -> None:
+    assert np.array_equal(solve(store()).policy.level, [[18.0]])
