@@ -17,7 +17,6 @@ A quantity is in units; functions are kept at 0, step, 2 step, ... and are linea
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -155,7 +154,7 @@ def _transit(stage: Stage, step: float) -> float:
 
 
 def grid_error(root: Stage, step: float, density: float) -> float:
-    """By how much a grid may raise the cost; 0 where demand is counted.
+    """By how much a grid may raise the cost, money a day; 0 where demand is counted.
 
     Parameters
     ----------
@@ -168,7 +167,7 @@ def grid_error(root: Stage, step: float, density: float) -> float:
     not raise it; each day of demand that is put on the grid, and each level that is a point of it, costs at most
     step^2 / 8 times that (:mod:`hmarl.exact.distribution`).
     """
-    return root.draws * step**2 / 8 * _largest_penalty(root) * density if math.isfinite(density) else math.inf
+    return root.draws * step**2 / 8 * _largest_penalty(root) * density
 
 
 def _largest_penalty(stage: Stage) -> float:
