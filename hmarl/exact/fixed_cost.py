@@ -42,7 +42,7 @@ def solve(network: Network) -> Optimum:
     proof = Proof(
         "(s, S) policies, algorithm of Zheng and Federgruen",
         1e-9 * max(1.0, cost),
-        {"reorder point s": cycle.lowest, "order-up-to level S": cycle.lowest + len(cycle.costs) - 1},
+        {"lowest reorder point": cycle.lowest, "highest order-up-to level": cycle.lowest + len(cycle.costs) - 1},
         "Zheng and Federgruen (1991), Finding optimal (s, S) policies is about as simple as evaluating a single "
         "policy, Operations Research 39(4); Snyder and Shen, Fundamentals of Supply Chain Theory, section 4.4",
     )
