@@ -11,8 +11,8 @@ without a stop. It then owes the unit on T + 1 evenings, p in all, and holds no 
 Seshadri and Shanthikumar (2007).
 
 **Each store alone** (:func:`_alone`): what a node ships to a store on a day is an order that the store alone could
-place with a source that always delivers, so that the store costs at least as much as alone; stock above it costs at
-least 0.
+place with a source that always delivers, so that the store costs at least its optimum alone (its own bound where
+that is out of reach); stock above it costs at least 0.
 
 A shipment that arrives late from an unlimited source is one ordered later, so that there the shortest lead time
 counts. Inside the tree, where stock in transit costs nothing but stock that waits does, this would not be true, nor
@@ -34,6 +34,7 @@ _SERIES = (
     "Federgruen and Zipkin (1984), Approximations of dynamic, multilocation production and inventory problems, "
     "Management Science 30(1)"
 )
+_OPTIMUM = "Zipkin (2008), Old and new methods for lost-sales inventory systems, Operations Research 56(5)"
 _LOST = (
     "Janakiraman, Seshadri and Shanthikumar (2007), A comparison of the optimal costs of two canonical inventory "
     "systems, Operations Research 55(5)"
@@ -46,8 +47,9 @@ def lower_bound(network: Network) -> Bound | None:
     Parameters
     ----------
     network
-        Any. There is a bound where the horizon is endless, storage unlimited, and demand at the outermost nodes alone,
-        independent from day to day and alike.
+        Any. There is a bound where the horizon is endless, storage unlimited, and the stores' demand independent from
+        day to day and alike; with backorders, where moreover no other node has customers and nothing is lost or late
+        between the nodes.
     """
     stores = [name for name in network.nodes if not network.children(name)]
     if network.finite or any(node.storage_capacity for node in network.nodes.values()):
@@ -118,11 +120,24 @@ def _relaxed_cost(network: Network, root: str, sku: str) -> float:
 
 
 def _alone(network: Network, stores: list[str]) -> Bound:
-    """Each store and SKU with a source that always delivers, its lost sales owed."""
-    alone = [_store_alone(network, name, sku) for name in stores for sku in network.skus]
-    value = sum(_relaxed_cost(store, store.node_names[0], store.skus[0]) for store in alone)
-    name = "each store alone with a source that always delivers, unmet demand owed at penalty / (lead time + 1) a day"
-    return Bound(value, name, _LOST)
+    """Each store and SKU with a source that always delivers; those that are alike are solved once."""
+    alike: dict[str, list[Network]] = {}
+    for name in stores:
+        for sku in network.skus:
+            store = _store_alone(network, name, sku)
+            alike.setdefault(store.model_dump_json(), []).append(store)
+    value = sum(len(same) * _alone_cost(same[0]) for same in alike.values())
+    return Bound(value, "each store alone with a source that always delivers", f"{_OPTIMUM}; {_LOST}")
+
+
+def _alone_cost(store: Network) -> float:
+    """The optimum of one node with lost sales, or its bound where that is out of reach."""
+    from hmarl.exact import lost_sales
+
+    if lost_sales.refusal(store) is not None:
+        return _relaxed_cost(store, "store", "sku")
+    optimum = lost_sales.solve(store)
+    return optimum.cost - optimum.proof.tolerance
 
 
 def _store_alone(network: Network, name: str, sku: str) -> Network:
@@ -134,4 +149,6 @@ def _store_alone(network: Network, name: str, sku: str) -> Network:
         holding_cost=item.holding_cost,
         shortage_cost=item.shortage_cost,
     )
-    return Network(nodes={name: node}, skus=[sku], quantities=network.quantities, unmet_demand=network.unmet_demand)
+    return Network(
+        nodes={"store": node}, skus=["sku"], quantities=network.quantities, unmet_demand=network.unmet_demand
+    )

@@ -49,9 +49,24 @@ def test_backorders_bound_lost_sales(row: list[Any]) -> None:
     assert 1.09 * bound.value < row[3] < 1.35 * bound.value
 
 
-@pytest.mark.parametrize(("family", "arguments", "optimum"), TREES)
-def test_a_bound_of_lost_sales_behind_a_warehouse(family: str, arguments: dict[str, Any], optimum: float) -> None:
-    assert 0.8 * optimum < value(load_network(family, **arguments)) < optimum
+@pytest.mark.parametrize(
+    ("family", "arguments", "optimum"),
+    TREES,
+    ids=[f"{family}-{arguments['mean_demand']}-p{arguments['penalty']}" for family, arguments, _ in TREES],
+)
+def test_stores_alone_bound_lost_sales_behind_a_warehouse(
+    family: str, arguments: dict[str, Any], optimum: float
+) -> None:
+    bound = lower_bound(load_network(family, **arguments))
+    assert bound is not None
+    assert bound.name == "each store alone with a source that always delivers"
+    assert 0.95 * optimum < bound.value < optimum
+
+
+def test_stores_too_large_to_solve_are_bounded_alone() -> None:
+    network = load_network("one_warehouse", mean_demand=[200, 300], **{"store.lead_time": 5})
+    alone = [load_network("lost_sales", mean=mean, lead_time=5) for mean in (200, 300)]
+    assert value(network) == pytest.approx(sum(value(store) for store in alone))
 
 
 def test_without_a_lead_time_a_lost_sale_is_a_day_of_backorder() -> None:
