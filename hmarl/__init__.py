@@ -13,22 +13,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hmarl.errors import InputError
+    from hmarl.exact import Optimum, optimal_cost
     from hmarl.learning.run import Run, train
     from hmarl.network import Network, load_network
     from hmarl.report import Evaluation, evaluate
     from hmarl.simulator import Simulator
 
 __version__ = "0.1.0"
-__all__ = ["Evaluation", "InputError", "Network", "Run", "Simulator", "evaluate", "load_network", "train"]
+__all__ = [
+    "Evaluation",
+    "InputError",
+    "Network",
+    "Optimum",
+    "Run",
+    "Simulator",
+    "evaluate",
+    "load_network",
+    "optimal_cost",
+    "train",
+]
 
 _HOME = {
     "Evaluation": "hmarl.report",
     "InputError": "hmarl.errors",
     "Network": "hmarl.network",
+    "Optimum": "hmarl.exact",
     "Run": "hmarl.learning.run",
     "Simulator": "hmarl.simulator",
     "evaluate": "hmarl.report",
     "load_network": "hmarl.network",
+    "optimal_cost": "hmarl.exact",
 }
 
 

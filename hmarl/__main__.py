@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "train the agents of a network in phases, compare and report",
     "validate": "check a network before training",
     "compare": "judge policies, or a run's phases, on the same test paths",
+    "optimum": "the proven optimum of a small network, or a bound on it",
     "order": "what to order today, and why",
     "network": "write a network's configuration from a sales history",
 }

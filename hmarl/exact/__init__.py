@@ -1,5 +1,6 @@
 """Proven optima, bounds, and the exact cost of policies on networks small enough."""
 
 from hmarl.exact.proof import Bound, Optimum, Proof
+from hmarl.exact.solve import METHODS, optimal_cost
 
-__all__ = ["Bound", "Optimum", "Proof"]
+__all__ = ["METHODS", "Bound", "Optimum", "Proof", "optimal_cost"]

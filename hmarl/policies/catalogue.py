@@ -129,8 +129,10 @@ RULES: dict[str, Rule] = {
 
 TUNABLE = ("s_S", "base_stock", "capped_base_stock", "echelon_base_stock", "forecast", "s_Q", "constant")
 
-POLICIES: dict[str, str] = {name: rule.description for name, rule in RULES.items()} | {
-    f"tuned_{name}": f"{name}, tuned by simulation on the validation paths" for name in TUNABLE
+POLICIES: dict[str, str] = {
+    **{name: rule.description for name, rule in RULES.items()},
+    **{f"tuned_{name}": f"{name}, tuned by simulation on the validation paths" for name in TUNABLE},
+    "optimal": "the proven optimum, where the network is small enough for one",
 }
 """Name -> one line; what :func:`make_policy` makes."""
 
@@ -162,7 +164,7 @@ def make_policy(name: str, network: Network, **parameters: Any) -> Policy:
     Raises
     ------
     InputError
-        An unknown name or parameter, or a value that is not allowed.
+        An unknown name or parameter, a value that is not allowed, or an optimum that is not in reach.
 
     Examples
     --------
@@ -175,6 +177,12 @@ def make_policy(name: str, network: Network, **parameters: Any) -> Policy:
         from hmarl.policies.tuning import tune
 
         return tune(name.removeprefix("tuned_"), network, **parameters)
+    if name == "optimal":
+        from hmarl.exact import optimal_cost
+
+        if parameters:
+            raise InputError(f"policy {name}: {next(iter(parameters))}: it has none")
+        return optimal_cost(network).policy
     params = compile_network(network)
     values = RULES[name].parameters(network, params)
     for key, value in parameters.items():

@@ -1,0 +1,88 @@
+"""``python -m hmarl.optimum``: what it prints, its JSON, what it says where no optimum is in reach."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import types
+from typing import Any
+
+import pytest
+
+from hmarl.errors import InputError
+from hmarl.exact import Bound
+from hmarl.optimum import main
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hmarl.optimum", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def known_bound(monkeypatch: pytest.MonkeyPatch, bound: Bound | None) -> None:
+    module: Any = types.ModuleType("hmarl.exact.bounds")
+    module.lower_bound = lambda network: bound
+    monkeypatch.setitem(sys.modules, "hmarl.exact.bounds", module)
+
+
+def test_one_store_with_lost_sales(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--network", "lost_sales", "--set", "lead_time=2", "--set", "penalty=4"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "lost_sales: the optimal cost is 4.39530 a day"
+    assert lines[1].split(maxsplit=1) == ["method", "relative value iteration on stock and pipeline"]
+    assert lines[2].startswith("  tolerance  ")
+    assert lines[3].startswith("  searched   on hand up to ")
+    assert lines[6].startswith("What the optimal policy orders in the states that it meets most often")
+    # 5 on hand and 5 arriving is the most frequent morning; it orders 5
+    assert lines[9].split()[:3] == ["5", "5", "5"]
+
+
+def test_json_of_a_warehouse_with_stores(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--network", "one_warehouse", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert content["cost"] == pytest.approx(5.33807, abs=1e-4)
+    assert content["tolerance"] < 1e-6
+    assert set(content["bounds"]) == {f"on hand at {node}" for node in ("store_1", "store_2", "warehouse")}
+    state = content["policy"][0]
+    assert state["order"]["store_1"] + state["order"]["store_2"] <= state["on_hand"]["warehouse"]
+    assert 0 < sum(state["share"] for state in content["policy"]) < 1
+
+
+def test_a_policy_of_levels_shows_its_levels(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--set", "lead_time=0", "--json"]) == 0
+    out = capsys.readouterr().out
+    assert "  tolerance  exact" in out
+    assert json.loads(out.splitlines()[-1])["policy"] == [{"node": "store", "level": 7.0}]
+
+
+@pytest.mark.parametrize(
+    ("bound", "line"),
+    [
+        (None, "two_store: no useful bound on the cost"),
+        (Bound(12.5, "every unit alone", "a book"), "two_store: no policy costs less than 12.5000 a day"),
+    ],
+    ids=["none", "bound"],
+)
+def test_where_no_optimum_is_in_reach(
+    bound: Bound | None, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known_bound(monkeypatch, bound)
+    with pytest.raises(InputError, match=r"network two_store: its optimum is not known; .*supplier: order_capacity"):
+        main(["--network", "two_store", "--json"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == line
+    content = json.loads(lines[-1])
+    assert content["cost"] is None
+    assert content["lower_bound"] == (
+        None if bound is None else {"value": 12.5, "name": bound.name, "source": "a book"}
+    )
+    assert "two_store" in content["reason"]
+
+
+def test_bad_input_is_one_line_and_status_2() -> None:
+    done = run("--network", "lost_sale")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
