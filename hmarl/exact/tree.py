@@ -202,6 +202,9 @@ def solve(network: Network) -> Optimum:
     places = [*tree.stores, tree.supplier, tree.warehouse]
     sizes = [*caps[: len(tree.stores)], caps.supplier, caps.warehouse]
     bounds = {f"on hand at {tree.names[n]}": float(cap) for n, cap in zip(places, sizes, strict=True) if n is not None}
+    for i in range(2):  # what is shipped above a cap, to be rid of it, is left out: no state that lasts has such
+        stocks = np.arange(caps[i] + 1).reshape((-1, 1) if i == 0 else (1, -1))[..., None, None]
+        np.minimum(shipments[i], caps[i] - stocks, out=shipments[i])
     proof = Proof("relative value iteration on the joint state", (high - low) / 2, bounds, SOURCE)
     return Optimum((low + high) / 2, TreeTable(tree, shipments, next_stock), proof)
 
@@ -250,15 +253,18 @@ def _larger_caps(
     return Caps(stores[0], stores[1], warehouse, warehouse)
 
 
+def store_costs(tree: Tree, caps: Caps) -> Array:
+    """Expected holding and shortage cost of a day at the stores, ``(X_1 + 1, X_2 + 1)``."""
+    first, second = (one_day_cost(tree.pmfs[i], tree.holdings[2 + i], tree.shortages[i], caps[i]) for i in range(2))
+    return first[:, None] + second
+
+
 def iterate(tree: Tree, caps: Caps) -> tuple[float, float, Array, NDArray[np.int16], NDArray[np.int16]]:
     """Bounds on the optimal cost, values that prove them, and the decisions that have it."""
     shape = tuple(cap + 1 for cap in caps)
     values = np.zeros(shape)
     improved, shipments, next_stock = np.empty(shape), np.zeros((2, *shape), np.int16), np.zeros((2, *shape), np.int16)
-    cost = np.zeros(shape[:2])
-    for i in range(2):
-        own = one_day_cost(tree.pmfs[i], tree.holdings[2 + i], tree.shortages[i], caps[i])
-        cost += own[:, None] if i == 0 else own
+    cost = store_costs(tree, caps)
     for _ in range(MOST_SWEEPS):
         sweep(
             values, *tree.pmfs, cost, tree.holdings[0], tree.holdings[1], tree.supplier is not None,

@@ -7,7 +7,7 @@ from numba import njit
 
 
 @njit(cache=True, error_model="numpy")
-def _expect(values, pmf, stock, shipped, out):
+def expect(values, pmf, stock, shipped, out):
     """``out = E values[(stock - D)^+ + shipped]``, the first axis at most its cap."""
     cap = len(values) - 1
     out[...] = 0.0
@@ -23,7 +23,7 @@ def _expect(values, pmf, stock, shipped, out):
 
 
 @njit(cache=True, error_model="numpy")
-def _order_outside(expected, upstream, best, chosen):
+def order_outside(expected, upstream, best, chosen):
     """``best[k, a] = min over b >= a of expected`` along the outermost node's axis, and the b."""
     rows, columns = expected.shape
     for a in range(rows):
@@ -42,7 +42,7 @@ def _order_outside(expected, upstream, best, chosen):
 
 
 @njit(cache=True, error_model="numpy")
-def _ship_inside(best, chosen, h_s, h_w, upstream, cost, to_s, to_w):
+def ship_inside(best, chosen, h_s, h_w, upstream, cost, to_s, to_w):
     """Cost of x_s at the supplier and m_w left at the warehouse, and the next stocks that have it."""
     suppliers, warehouses = best.shape
     if not upstream:
@@ -84,13 +84,13 @@ def sweep(values, pmf_1, pmf_2, store_cost, h_s, h_w, upstream, improved, shipme
     improved[...] = np.inf
     for x_1 in range(stocks_1):
         for u_1 in range(stocks_1):
-            _expect(flat, pmf_1, x_1, u_1, half)
+            expect(flat, pmf_1, x_1, u_1, half)
             for x_2 in range(stocks_2):
                 row, ship, follow = improved[x_1, x_2], shipments[:, x_1, x_2], next_stock[:, x_1, x_2]
                 for u_2 in range(min(stocks_2, warehouses - u_1)):
-                    _expect(half.reshape(stocks_2, suppliers * warehouses), pmf_2, x_2, u_2, expected)
-                    _order_outside(expected.reshape(suppliers, warehouses), upstream, best, chosen)
-                    _ship_inside(best, chosen, h_s, h_w, upstream, cost, to_s, to_w)
+                    expect(half.reshape(stocks_2, suppliers * warehouses), pmf_2, x_2, u_2, expected)
+                    order_outside(expected.reshape(suppliers, warehouses), upstream, best, chosen)
+                    ship_inside(best, chosen, h_s, h_w, upstream, cost, to_s, to_w)
                     if u_1 == stocks_1 - 1 or (u_2 == stocks_2 - 1 and u_2 > 0):
                         _throw_away(cost, to_s, to_w)
                     u = u_1 + u_2

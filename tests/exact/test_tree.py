@@ -139,3 +139,10 @@ def test_what_is_refused(changes: dict[str, Any], message: str) -> None:
 def test_other_trees_are_refused() -> None:
     with pytest.raises(InputError, match="stores behind one warehouse, at most behind one supplier"):
         hmarl.optimal_cost(load_network("serial", unmet_demand="lost", quantities="integer"))
+
+
+def test_much_opening_stock_is_kept_where_it_is_cheap() -> None:
+    network = load_network("one_warehouse", **{"warehouse.opening_stock": 200})
+    trace = simulate(network, make_policy("optimal", network), days=30, replications=5, record=range(5)).trace
+    stores = trace["on_hand"][:, :, [network.node_names.index(f"store_{i}") for i in (1, 2)], 0]
+    assert stores.max() <= tree.first_caps(tree.tree_of(network)).store_1
