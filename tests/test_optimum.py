@@ -68,7 +68,9 @@ def test_where_no_optimum_is_in_reach(
     bound: Bound | None, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     known_bound(monkeypatch, bound)
-    with pytest.raises(InputError, match=r"network two_store: its optimum is not known; .*supplier: order_capacity"):
+    with pytest.raises(
+        InputError, match=r"network two_store: its optimum is not known; .*supplier: no method takes order_cap"
+    ):
         main(["--network", "two_store", "--json"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == line

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
@@ -13,6 +15,9 @@ Array = NDArray[np.float64]
 
 TAIL = 1e-12
 """Demand whose probability of more is below this is cut there; what is beyond is counted as the largest value."""
+
+MOST_DEMAND = 10_000
+"""Largest demand of a day that is taken, units."""
 
 _CHANGES = ("season", "weekday", "weekday_add", "events", "spikes", "trend", "autocorrelation")
 
@@ -26,6 +31,9 @@ def demand_refusal(network: Network, name: str) -> str | None:
         return f"the demand of {name} is a {demand.distribution}, not a distribution"
     if demand.base_mean == 0:
         return f"the demand of {name} is 0"
+    most = max(demand.base_mean + 10 * math.sqrt(demand.base_variance(integer=True)), *(demand.values or [0]))
+    if most > MOST_DEMAND:
+        return f"too large: the demand of {name} reaches {most:.0f} units a day, at most {MOST_DEMAND}"
     for change in _CHANGES:
         if getattr(demand, change):
             return f"the demand of {name} changes from day to day ({change})"

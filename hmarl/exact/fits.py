@@ -28,7 +28,7 @@ def node_refusal(network: Network, name: str) -> str | None:
         return "quantities are real, this method is for whole units"
     for field, plain in _PLAIN.items():
         if getattr(node, field) != plain:
-            return f"{name}: {field} is not {plain if plain != [] else 'empty'}"
+            return f"{name}: no method takes {field} into account"
     item = network.item(name, network.skus[0])
     if item.case_pack > 1 or item.minimum_order > 1:
         return f"{name} has a case pack or a minimum order"

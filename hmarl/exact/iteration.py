@@ -26,7 +26,8 @@ TOLERANCE = 5e-7
 """The iteration stops when the optimal cost is known to plus or minus this, money a day."""
 
 MOST_SWEEPS = 3000
-SLACK = 1e-9  # by which rounding may break the order of two values
+SLACK = 1e-9
+"""By how much rounding may break the order of two values; a tolerance counts it for every unit of a cap."""
 
 SOURCE = (
     "White (1963), J. Math. Anal. Appl. 6; Odoni (1969), Oper. Res. 17(5); Puterman (1994), Markov Decision Processes, "
@@ -56,7 +57,7 @@ def stock_cap_holds(values: Array, axis: int, pmf: Array, holding: float, shorta
     cap = values.shape[axis] - 1
     needed = cap + 1 - rising_from(values, axis)
     loss = max(shortage, worth_of_a_unit(values, axis)) * float(pmf[max(needed, 0) :].sum())
-    return needed > 0 and holding * float(pmf[: cap + 1].sum()) >= loss
+    return needed > 0 and holding * float(pmf[: cap + 1].sum()) >= loss + SLACK
 
 
 def one_day_cost(pmf: Array, holding: float, shortage: float, most: int) -> Array:

@@ -20,16 +20,17 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from hmarl.errors import InputError
 from hmarl.exact.demand import demand_refusal, probabilities
 from hmarl.exact.fits import node_refusal
 from hmarl.exact.iteration import (
     MOST_SWEEPS,
+    SLACK,
     SOURCE,
     TOLERANCE,
     Array,
-    convolved,
     one_day_cost,
     quantile,
     rising_from,
@@ -95,9 +96,11 @@ def refusal(network: Network) -> str | None:
         return reason
     if problem.lead_time == 0 and problem.order_cost > 0:
         return "an order cost and a lead time of 0"
-    work = _work(problem, *first_caps(problem))
-    if work > MOST_WORK:
-        return f"too large: {work:.1g} products a sweep of the value iteration, at most {MOST_WORK:.0e}"
+    work = _log_work(problem, *first_caps(problem))
+    if work > math.log10(MOST_WORK):
+        return (
+            f"too large: 10^{work:.1f} products a sweep of the value iteration, at most 10^{math.log10(MOST_WORK):.1f}"
+        )
     return None
 
 
@@ -114,11 +117,12 @@ def solve(network: Network) -> Optimum:
         if larger == caps:
             break
         caps = larger
-        if _work(problem, *caps) > MOST_WORK:
+        if _log_work(problem, *caps) > math.log10(MOST_WORK):
             raise InputError(f"network {network.name}: too large: orders up to {caps[0]}, stock up to {caps[1]} units")
     table = orders.reshape((order_cap + 1,) * (problem.lead_time - 1) + (stock_cap + 1,))
     bounds = {"on hand": stock_cap, "order": order_cap}
-    proof = Proof("relative value iteration on stock and pipeline", (high - low) / 2, bounds, SOURCE)
+    tolerance = (high - low) / 2 + SLACK * stock_cap
+    proof = Proof("relative value iteration on stock and pipeline", tolerance, bounds, SOURCE)
     return Optimum((low + high) / 2, LostSalesTable(table), proof)
 
 
@@ -142,11 +146,15 @@ def _every_day_a_newsvendor(problem: _Problem) -> Optimum:
 
 def first_caps(problem: _Problem) -> tuple[int, int]:
     """Caps that will most likely do: of an order, and of the stock."""
-    ratio = problem.shortage / (problem.shortage + problem.holding)
-    batch = math.sqrt(2 * problem.order_cost * float(problem.pmf @ np.arange(len(problem.pmf))) / problem.holding)
-    level = quantile(convolved(problem.pmf, problem.lead_time), ratio) + math.ceil(batch)
-    order_cap = level if problem.lead_time < 3 else math.ceil(0.75 * level)
-    return max(1, order_cap), level + quantile(problem.pmf, ratio) + 2
+    days, ratio = problem.lead_time, problem.shortage / (problem.shortage + problem.holding)
+    demand = np.arange(len(problem.pmf))
+    mean = float(problem.pmf @ demand)
+    std = math.sqrt(float(problem.pmf @ (demand - mean) ** 2))
+    one_day = quantile(problem.pmf, ratio)
+    batch = math.sqrt(2 * problem.order_cost * mean / problem.holding)
+    level = math.ceil(max(one_day, days * mean + float(ndtri(ratio)) * std * math.sqrt(days)) + batch)
+    order_cap = level if days < 3 else math.ceil(0.75 * level)
+    return max(1, order_cap), level + one_day + 2
 
 
 def _larger_caps(problem: _Problem, order_cap: int, values: Array, orders: Orders) -> tuple[int, int]:
@@ -163,8 +171,8 @@ def _larger_caps(problem: _Problem, order_cap: int, values: Array, orders: Order
     return order_cap, stock_cap
 
 
-def _work(problem: _Problem, order_cap: int, stock_cap: int) -> float:
-    return float(order_cap + 1) ** problem.lead_time * (stock_cap + 1) * len(problem.pmf)
+def _log_work(problem: _Problem, order_cap: int, stock_cap: int) -> float:
+    return problem.lead_time * math.log10(order_cap + 1) + math.log10((stock_cap + 1) * len(problem.pmf))
 
 
 def iterate(problem: _Problem, order_cap: int, stock_cap: int) -> tuple[float, float, Array, Orders]:

@@ -33,6 +33,7 @@ from hmarl.exact.demand import demand_refusal, probabilities
 from hmarl.exact.fits import node_refusal
 from hmarl.exact.iteration import (
     MOST_SWEEPS,
+    SLACK,
     SOURCE,
     TOLERANCE,
     Array,
@@ -205,7 +206,8 @@ def solve(network: Network) -> Optimum:
     for i in range(2):  # what is shipped above a cap, to be rid of it, is left out: no state that lasts has such
         stocks = np.arange(caps[i] + 1).reshape((-1, 1) if i == 0 else (1, -1))[..., None, None]
         np.minimum(shipments[i], caps[i] - stocks, out=shipments[i])
-    proof = Proof("relative value iteration on the joint state", (high - low) / 2, bounds, SOURCE)
+    tolerance = (high - low) / 2 + SLACK * sum(caps)
+    proof = Proof("relative value iteration on the joint state", tolerance, bounds, SOURCE)
     return Optimum((low + high) / 2, TreeTable(tree, shipments, next_stock), proof)
 
 

@@ -119,8 +119,8 @@ def test_stock_beyond_the_table_orders_nothing_until_it_is_sold() -> None:
         ({"quantities": "real"}, "quantities are real, this method is for whole units"),
         ({"skus": ["a", "b"]}, "2 SKUs, this method is for one"),
         ({"node": {"lead_time": {"low": 1, "high": 2}}}, "the lead time of store is random"),
-        ({"node": {"order_capacity": 3}}, "store: order_capacity is not None"),
-        ({"node": {"outages": [{"first": 1, "last": 2}]}}, "store: outages is not empty"),
+        ({"node": {"order_capacity": 3}}, "store: no method takes order_capacity into account"),
+        ({"node": {"outages": [{"first": 1, "last": 2}]}}, "store: no method takes outages into account"),
         ({"node": {"case_pack": 6}}, "store has a case pack or a minimum order"),
         ({"node": {"holding_cost": 0}}, "holding stock costs nothing at store"),
         ({"node": {"demand": None}}, "store has no demand"),
@@ -128,7 +128,11 @@ def test_stock_beyond_the_table_orders_nothing_until_it_is_sold() -> None:
         ({"node": {"demand": {"distribution": "path", "values": [1]}}}, "a path, not a distribution"),
         ({"node": {"demand": {"distribution": "poisson", "mean": 3, "trend": 0.1}}}, r"from day to day \(trend\)"),
         ({"node": {"lead_time": 0, "order_cost": 3}}, "an order cost and a lead time of 0"),
-        ({"node": {"lead_time": 9}}, r"too large: .* products a sweep of the value iteration, at most 8e\+09"),
+        (
+            {"node": {"lead_time": 365}},
+            r"too large: 10\^\d+.* products a sweep of the value iteration, at most 10\^9.9",
+        ),
+        ({"node": {"demand": {"distribution": "poisson", "mean": 1e6}}}, "reaches 1010000 units a day, at most 10000"),
     ],
     ids=str,
 )

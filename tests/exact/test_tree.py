@@ -125,7 +125,7 @@ def test_stores_that_differ_are_told_apart() -> None:
         ({"unmet_demand": "backorder"}, "unmet demand is backordered"),
         ({"store_1.lead_time": 2}, "the lead time of store_1 is 2, this method is for 1"),
         ({"warehouse.order_cost": 5}, "an order of warehouse costs 5, this method is for none"),
-        ({"warehouse.order_capacity": 5}, "warehouse: order_capacity is not None"),
+        ({"warehouse.order_capacity": 5}, "warehouse: no method takes order_capacity into account"),
         ({"skus": ["a", "b"]}, "2 SKUs, this method is for one"),
         ({"warehouse.demand": {"distribution": "poisson", "mean": 1}}, "warehouse has demand of its own"),
     ],
