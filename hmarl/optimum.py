@@ -28,13 +28,14 @@ class OptimumSettings(BaseModel):
 
     network: str = Field("lost_sales", description="a preset's name or a network's YAML file")
     set_: dict[str, Any] = Field({}, description="change of the network, as lead_time=2; repeatable")
+    decentralised: bool = Field(False, description="also search for what stores reach that see only their own stock")
     json_: bool = Field(False, description="print the result as one JSON object on the last line")
 
 
 def main(argv: list[str]) -> int:
     """Print the optimum; where none is in reach the lower bound, and the reason as an error."""
     settings = command.parse(OptimumSettings, argv, "python -m hmarl.optimum", __doc__ or "")
-    from hmarl.exact import optimal_cost
+    from hmarl.exact import best_decentralised, optimal_cost
     from hmarl.network import load_network
 
     network = load_network(settings.network, **settings.set_)
@@ -45,7 +46,8 @@ def main(argv: list[str]) -> int:
         if settings.json_:
             print(json.dumps(content, allow_nan=False))
         raise
-    content = _print_optimum(network, optimum)
+    found = best_decentralised(network) if settings.decentralised else None
+    content = _print_optimum(network, optimum, found)
     if settings.json_:
         print(json.dumps(content, allow_nan=False))
     return 0
@@ -65,7 +67,7 @@ def _print_bound(network: Network) -> dict[str, Any]:
     return {"network": network.name, "cost": None, "lower_bound": written}
 
 
-def _print_optimum(network: Network, optimum: Optimum) -> dict[str, Any]:
+def _print_optimum(network: Network, optimum: Optimum, decentralised: float | None) -> dict[str, Any]:
     proof = optimum.proof
     searched = ", ".join(f"{name} up to {largest:g}" for name, largest in proof.bounds.items())
     print(f"{network.name}: the optimal cost is {optimum.cost:.5f} a {network.period}")
@@ -74,6 +76,9 @@ def _print_optimum(network: Network, optimum: Optimum) -> dict[str, Any]:
     if searched:
         print(f"  searched   {searched} units")
     print(f"  source     {proof.source}")
+    if decentralised is not None:
+        above = f"{decentralised / optimum.cost - 1:+.2%}" if optimum.cost > proof.tolerance else "optimum 0"
+        print(f"\nStores that see only their own stock reach {decentralised:.5f} ({above}), by local search, no proof.")
     levels = policy_levels(network, optimum.policy)
     states = [] if levels else common_states(network, optimum.policy)
     if levels:
@@ -92,6 +97,7 @@ def _print_optimum(network: Network, optimum: Optimum) -> dict[str, Any]:
         "tolerance": proof.tolerance,
         "bounds": dict(proof.bounds),
         "source": proof.source,
+        "decentralised_cost": decentralised,
         "policy": levels or states,
     }
 

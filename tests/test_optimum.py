@@ -56,6 +56,15 @@ def test_a_policy_of_levels_shows_its_levels(capsys: pytest.CaptureFixture[str])
     assert json.loads(out.splitlines()[-1])["policy"] == [{"node": "store", "level": 7.0}]
 
 
+def test_the_price_of_decentralisation(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--network", "one_warehouse", "--set", "mean_demand=[1,1]", "--set", "penalty=9"]
+    assert main([*arguments, "--decentralised", "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown = next(line for line in lines if line.startswith("Stores that see only their own stock reach 5.32"))
+    assert shown.endswith("(+0.74%), by local search, no proof.")
+    assert json.loads(lines[-1])["decentralised_cost"] == pytest.approx(5.3203, abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("bound", "line"),
     [

@@ -26,6 +26,9 @@ TOLERANCE = 5e-7
 """The iteration stops when the optimal cost is known to plus or minus this, money a day."""
 
 MOST_SWEEPS = 3000
+DAMPING = 0.1
+"""Part of the old values that a sweep keeps, so that a policy with a cycle does not keep them cycling."""
+
 SLACK = 1e-9
 """By how much rounding may break the order of two values; a tolerance counts it for every unit of a cap."""
 

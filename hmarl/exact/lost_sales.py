@@ -26,6 +26,7 @@ from hmarl.errors import InputError
 from hmarl.exact.demand import demand_refusal, probabilities
 from hmarl.exact.fits import node_refusal
 from hmarl.exact.iteration import (
+    DAMPING,
     MOST_SWEEPS,
     SLACK,
     SOURCE,
@@ -41,12 +42,11 @@ from hmarl.network.config import Network
 from hmarl.policies.rules import BaseStock
 from hmarl.roles import Chain
 
-Orders = NDArray[np.int16]
+Orders = NDArray[np.int32]
 
 MOST_WORK = 8e9
 """Products a sweep of the value iteration may take: a minute or two in all."""
 _EVALUATIONS = 15  # sweeps with the orders kept, between two that improve them
-_DAMPING = 0.1  # of the old values kept, so that a policy with a cycle does not keep the values cycling
 
 
 class _Problem(NamedTuple):
@@ -182,7 +182,7 @@ def iterate(problem: _Problem, order_cap: int, stock_cap: int) -> tuple[float, f
     pmf = problem.pmf[: stock_cap + 1]
     at_least = np.array([problem.pmf[x:].sum() for x in range(stock_cap + 1)])
     values = np.zeros((pipelines, stock_cap + 1))
-    improved, orders = np.empty_like(values), np.zeros(values.shape, np.int16)
+    improved, orders = np.empty_like(values), np.zeros(values.shape, np.int32)
     most = order_cap
     for _ in range(MOST_SWEEPS):
         _improve(values, pmf, at_least, cost, problem.order_cost, order_cap, most, improved, orders)
@@ -241,4 +241,4 @@ def _evaluate(values, pmf, at_least, cost, order_cost, order_cap, orders, out):
             for d in range(min(x, len(pmf))):
                 total += pmf[d] * row[min(x - d + arriving, stocks - 1)]
             total += cost[x] + (order_cost if z > 0 else 0.0)
-            out[pipeline, x] = _DAMPING * values[pipeline, x] + (1.0 - _DAMPING) * total
+            out[pipeline, x] = DAMPING * values[pipeline, x] + (1.0 - DAMPING) * total

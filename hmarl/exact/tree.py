@@ -32,6 +32,7 @@ from hmarl.errors import InputError
 from hmarl.exact.demand import demand_refusal, probabilities
 from hmarl.exact.fits import node_refusal
 from hmarl.exact.iteration import (
+    DAMPING,
     MOST_SWEEPS,
     SLACK,
     SOURCE,
@@ -63,7 +64,7 @@ class Tree(NamedTuple):
     stores: list[int]
     names: list[str]  # of all nodes of the network
     pmfs: list[Array]  # of the two stores
-    holdings: list[float]  # supplier (0 where there is none), warehouse, stores
+    holdings: list[float]  # supplier (the warehouse again where there is none), warehouse, stores
     shortages: list[float]  # of the two stores
 
 
@@ -176,14 +177,14 @@ def tree_of(network: Network) -> Tree:
     items = [network.item(name, network.skus[0]) for name in stores]
     pmfs = [probabilities(item.demand) for item in items if item.demand is not None]
     missing = 2 - len(stores)
-    holdings = [network.nodes[root].holding_cost if deep else 0.0, network.nodes[warehouse].holding_cost]
+    holdings = [network.item(name, network.skus[0]).holding_cost for name in (root, warehouse)]
     return Tree(
         supplier=names.index(root) if deep else None,
         warehouse=names.index(warehouse),
         stores=[names.index(name) for name in stores],
         names=names,
         pmfs=pmfs + [_NO_STORE] * missing,
-        holdings=[float(cost) for cost in holdings + [item.holding_cost for item in items]] + [0.0] * missing,
+        holdings=[float(cost) for cost in [*holdings, *(item.holding_cost for item in items)]] + [0.0] * missing,
         shortages=[float(item.shortage_cost) for item in items] + [0.0] * missing,
     )
 
@@ -276,5 +277,5 @@ def iterate(tree: Tree, caps: Caps) -> tuple[float, float, Array, NDArray[np.int
         low, high = float(gain.min()), float(gain.max())
         if high - low < 2 * TOLERANCE:
             return low, high, values, shipments, next_stock
-        values, improved = improved - improved.flat[0], values
+        values += (1 - DAMPING) * (gain - gain.flat[0])
     raise InputError(f"network: the value iteration did not settle: cost between {low:g} and {high:g} a day")

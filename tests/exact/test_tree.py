@@ -86,6 +86,15 @@ def test_a_warehouse_that_need_not_keep_anything_by_hand() -> None:
     assert hmarl.optimal_cost(network.model_copy(update={"nodes": nodes})).cost == pytest.approx(0, abs=1e-6)
 
 
+def test_costs_of_the_sku_override_those_of_the_node() -> None:
+    network = one_warehouse(WAREHOUSE[2])
+    dear = load_network(
+        "one_warehouse", mean_demand=[1, 1], penalty=9, **{"warehouse.skus": {"sku_1": {"holding_cost": 2}}}
+    )
+    also = load_network("one_warehouse", mean_demand=[1, 1], penalty=9, warehouse_holding=2)
+    assert hmarl.optimal_cost(dear).cost == hmarl.optimal_cost(also).cost > hmarl.optimal_cost(network).cost
+
+
 def test_one_store_behind_a_free_warehouse_has_its_lead_time_and_the_warehouses() -> None:
     # stock at the warehouse costs next to nothing: the store can be filled up every morning, lead time 1
     network = load_network("one_warehouse", mean_demand=[3], penalty=4, warehouse_holding=1e-6)
