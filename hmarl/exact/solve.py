@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from hmarl.errors import InputError
-from hmarl.exact import lost_sales, tree
+from hmarl.exact import fixed_cost, lost_sales, newsvendor, serial, tree
 from hmarl.exact.proof import Optimum
 from hmarl.network.config import Network
 
@@ -27,6 +27,9 @@ class Method(NamedTuple):
 
 
 METHODS: dict[str, Method] = {
+    "one node, backorders": Method(newsvendor.refusal, newsvendor.solve),
+    "one node, backorders, a fixed order cost": Method(fixed_cost.refusal, fixed_cost.solve),
+    "stages in series, backorders": Method(serial.refusal, serial.solve),
     "one store, lost sales": Method(lost_sales.refusal, lost_sales.solve),
     "stores behind a warehouse": Method(tree.refusal, tree.solve),
 }
