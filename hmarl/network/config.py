@@ -218,6 +218,11 @@ class RoleSettings(Config):
         le=365,
         description="days of arrivals told apart, the last with all later ones; none: all that a lead time can need",
     )
+    identity: bool = Field(
+        False,
+        description="agents also see which node of their role they are: those that are alike may then act differently, "
+        "though they share a policy",
+    )
     action: Action = Multiples()
     reward: Literal["default", "cost", "profit", "chain_cost", "chain_profit"] = Field(
         "default", description="default: the role's formula; cost, profit: the agent's own; chain_: the whole chain's"

@@ -127,7 +127,7 @@ def one_warehouse(
         "holding_cost": warehouse_holding,
     }
     nodes = {"warehouse": warehouse, **_stores(means, penalty, holding_cost)}
-    roles = _roles({"store": max(means), "warehouse": total}, "chain_cost")
+    roles = _roles({"store": max(means), "warehouse": total}, "chain_cost", len(means))
     return _network("one_warehouse", nodes, roles, unfilled_orders="cancel", shortage="equal_shortfall")
 
 
@@ -158,7 +158,7 @@ def one_supplier(
         },
         **_stores(means, penalty, holding_cost),
     }
-    roles = _roles({"store": max(means), "warehouse": total, "supplier": total}, "chain_cost")
+    roles = _roles({"store": max(means), "warehouse": total, "supplier": total}, "chain_cost", len(means))
     return _network("one_supplier", nodes, roles, unfilled_orders="cancel", shortage="equal_shortfall")
 
 
@@ -195,13 +195,14 @@ def _stores(means: list[float], penalty: float, holding_cost: float) -> dict[str
     }
 
 
-def _roles(means: dict[Role, float], reward: str) -> dict[str, Any]:
-    """Every role may order 0 to three times its mean demand in at most 60 steps."""
+def _roles(means: dict[Role, float], reward: str, stores: int = 1) -> dict[str, Any]:
+    """Every role may order 0 to three times its mean demand in at most 60 steps; stores know which one they are."""
     roles: dict[str, Any] = {}
     for role, mean in means.items():
         high = max(4, math.ceil(3 * mean))
         action = {"kind": "quantity", "high": high, "step": max(1, math.ceil(high / 60))}
         roles[role] = {"observation": "stock", "action": action, "reward": reward}
+    roles["store"]["identity"] = stores > 1
     return roles
 
 

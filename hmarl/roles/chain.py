@@ -60,6 +60,7 @@ class _RoleKernels(NamedTuple):
     seen: tuple[int, int, int]  # shape of its observations
     paid: tuple[int, int]  # of its rewards
     observation: str
+    identity: np.ndarray | None  # (agents,) where they see it
     apart: int  # days of arrivals told apart
     values: np.ndarray  # of its actions
     continuous: bool
@@ -117,6 +118,7 @@ class Chain:
             paid=(self.replications, len(agents.agents)),
             observation=settings.observation,
             apart=pipeline_days(self.network, role),
+            identity=_identity(agents, len(self.network.skus)) if settings.identity else None,
             values=values_of(settings.action),
             continuous=settings.action.continuous,
             action=action_kind(settings.action),
@@ -234,10 +236,12 @@ class Chain:
             out = np.empty(kernels.seen, np.float32)
         if kernels.observation == "stock":
             observe_stock(self._table, kernels.number, kernels.apart, out)
-            return out
-        observe(self._table, kernels.number, out)
+        else:
+            observe(self._table, kernels.number, out)
         if kernels.observation == "pipeline":
             observe_pipeline(self._table, kernels.number, kernels.apart, len(FEATURES[role]), out)
+        if kernels.identity is not None:
+            out[..., -1] = kernels.identity
         return out
 
     def orders(self, role: str, actions: np.ndarray) -> np.ndarray:
@@ -299,6 +303,11 @@ class Chain:
 
 
 _BOUND = ("known", "_planned", "_uncertain", "_table")
+
+
+def _identity(agents: RoleAgents, skus: int) -> np.ndarray:
+    """Which node of the role each agent is, ``(agents,)``: -1 the first to 1 the last."""
+    return np.repeat(np.linspace(-1, 1, len(agents.nodes)), skus)
 
 
 def _below(parent: np.ndarray, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -46,6 +46,11 @@ def pipeline_days(network: Network, role: str) -> int:
 
 def feature_names(network: Network, role: str) -> tuple[str, ...]:
     """Names of an agent's observation, in order."""
+    settings = network.role_settings(role)
+    return _names_by_kind(network, role) + (("identity",) if settings.identity else ())
+
+
+def _names_by_kind(network: Network, role: str) -> tuple[str, ...]:
     kind = network.role_settings(role).observation
     arrivals = tuple(f"arrives_in_{k + 1}_days" for k in range(pipeline_days(network, role)))
     if kind == "stock":

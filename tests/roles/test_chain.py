@@ -378,3 +378,13 @@ def test_the_stock_observation_sees_what_there_is_and_what_is_on_its_way():
     assert warehouse["lowest_position_of_stores"] == pytest.approx(min(position[0] / 10, position[1] / 5))
     assert warehouse["highest_position_of_stores"] == pytest.approx(max(position[0] / 10, position[1] / 5))
     assert owed.sum() > 0 < on_the_way[2].sum()
+
+
+@pytest.mark.parametrize("observation", ["default", "pipeline", "stock"])
+def test_agents_with_an_identity_see_which_node_of_their_role_they_are(observation):
+    plain = Chain(small(roles={"store": {"observation": observation}}))
+    chain = Chain(small(roles={"store": {"observation": observation, "identity": True}}))
+    seen, without = chain.observe("store"), plain.observe("store")
+    assert chain.roles["store"].features == (*plain.roles["store"].features, "identity")
+    np.testing.assert_array_equal(seen[..., :-1], without)
+    assert seen[0, :, -1].tolist() == [-1, 1]
