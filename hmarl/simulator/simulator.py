@@ -185,6 +185,11 @@ class Simulator:
             raise ValueError("orders: a number that is not finite")
         return self.outcome
 
+    def set_demand(self, demand: np.ndarray) -> None:
+        """Let customers ask for `demand (B, N, S)` units today; from tomorrow on it is drawn as ever."""
+        self.state.demand[..., -1] = demand
+        self.state.drawn_until[:] = self.state.day + 1
+
     def clone(self) -> Simulator:
         """A copy in the same state with the same future draws."""
         other = object.__new__(Simulator)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from hmarl.network.demand import Demand
 from hmarl.simulator import Simulator
 from tests.simulator.networks import path, shop
 
@@ -34,6 +35,38 @@ def test_whole_numbers_come_as_often_as_they_should(demand, distribution):
     expected = distribution.pmf(values[likely]) * counts.sum()
     statistic = ((counts[likely] - expected) ** 2 / expected).sum()
     assert statistic < stats.chi2.ppf(0.9999, likely.sum())
+
+
+@pytest.mark.parametrize(
+    "demand",
+    [
+        {"distribution": "poisson", "mean": 5},
+        {"distribution": "poisson", "mean": 0},
+        {"distribution": "geometric", "mean": 5},
+        {"distribution": "uniform", "low": 3, "high": 9},
+        {"distribution": "uniform", "low": 0.6, "high": 3.2},
+        {"distribution": "discrete", "values": [4, 1, 5.7], "probabilities": [0.2, 0.5, 0.3]},
+        {"distribution": "normal", "mean": 4, "std": 3},
+        {"distribution": "constant", "mean": 2.4},
+    ],
+    ids=lambda demand: demand["distribution"],
+)
+def test_probabilities_of_units_are_those_of_the_draws(demand):
+    expected = Demand(**demand).probabilities_of_units()
+    assert expected.sum() == pytest.approx(1, abs=1e-13)
+    drawn = np.bincount(draws(demand).astype(int).ravel(), minlength=len(expected)) / 160_000
+    assert drawn == pytest.approx(expected, abs=5 / 400 * 0.5)
+
+
+def test_demand_that_is_set_is_todays_alone():
+    set_once, free = (Simulator(shop(demand={"distribution": "poisson", "mean": 5}), 3) for _ in range(2))
+    none = np.zeros(free.shape)
+    for day in range(40):
+        wanted = np.array([0.0, 7.0, 20.0]).reshape(free.shape)
+        if day == 5:
+            set_once.set_demand(wanted)
+        expected = free.step(none).demand
+        assert np.array_equal(set_once.step(none).demand, wanted if day == 5 else expected)
 
 
 def test_normal_demand():

@@ -1,0 +1,278 @@
+"""The exact cost of a policy: its Markov chain, played day by day by the simulator.
+
+From the opening stock on, every state that the policy can reach is listed. In each it is asked for its orders once,
+and the simulator plays the day with every demand that customers can have. That gives the cost expected of a day in
+each state and the states of the next morning. With T the operator
+
+    (T v)(s) = cost(s) + sum over demands d of P(d) v(next(s, d))
+
+the long-run average cost lies between the smallest and the largest component of T v - v, whatever v (Odoni 1969, "On
+finding the maximal gain for Markov decision processes", Operations Research 17; Puterman 1994, "Markov Decision
+Processes", theorem 8.5.5). Value iteration brings the two together; it is damped, so that it does so for periodic
+chains too.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from hmarl.errors import InputError
+from hmarl.exact.constant_order import constant_order_cost
+from hmarl.network.config import Network
+from hmarl.policies.rules import ConstantOrder, Policy
+from hmarl.roles import Chain
+from hmarl.simulator import Params, State, compile_network, day_costs
+
+Array = NDArray[np.float64]
+
+MOST_STATES = 2_000_000
+MOST_TRANSITIONS = 40_000_000  # states x demands
+TOLERANCE = 1e-7  # half the width between the two bounds, relative to the cost where that is above 1
+
+_MOST_UNITS, _MOST_DAYS = 1000, 365  # of stock: so many units, and so many days of mean demand, are not passed
+
+_NEGLIGIBLE = 1e-12  # demands that are left out have this probability, all together
+_ROWS = 8192  # states, or states and demands, played at once
+_DAMPING = 0.9
+_MOST_SWEEPS = 20_000
+_STOCK = ("on_hand", "in_transit", "owed", "backorders", "orders_sent")  # what makes up a state
+
+
+class TooManyStates(InputError):
+    """The policy reaches more states than are worth listing, perhaps without end."""
+
+
+def refusal(network: Network) -> str | None:
+    """Why no policy of a network has an exact cost here; None where it may have one."""
+    if network.quantities != "integer":
+        return "quantities are real, an exact cost needs whole units"
+    if network.finite:
+        return "its days are all there are, an exact cost is one of the long run"
+    for name, node in network.nodes.items():
+        reasons = {
+            "lead times that vary": not isinstance(node.lead_time, int),
+            f"a review period of {node.review_period}": node.review_period > 1,
+            f"a reliability of {node.reliability:g}": node.reliability < 1,
+            "orders that get lost": node.order_loss > 0,
+            "shipments that get lost": node.shipment_loss > 0,
+            "outages or delays": bool(node.outages or node.delays),
+        }
+        demands = [network.item(name, sku).demand for sku in network.skus]
+        reasons["demand that is not the same every day"] = any(d is not None and not d.stationary for d in demands)
+        for reason, holds in reasons.items():
+            if holds:
+                return f"{name} has {reason}"
+    return None
+
+
+def policy_cost(network: Network, policy: Policy, *, most_transitions: int = MOST_TRANSITIONS) -> float:
+    """The exact long-run average cost of a policy: holding, shortage and order cost of all nodes, money a day.
+
+    Parameters
+    ----------
+    network
+        Whole units, stationary demand, fixed lead times; nothing gets lost and orders may be placed every day.
+    policy
+        Its orders depend on stock, shipments and orders under way alone: most rules; a learned policy whose roles
+        observe ``stock``.
+    most_transitions
+        Limit of states x demands.
+
+    Returns
+    -------
+    float
+        Right within :data:`TOLERANCE`.
+
+    Raises
+    ------
+    InputError
+        If the network is of no such kind, or the policy looks at the past, the day or chance.
+    TooManyStates
+        Beyond the limits.
+
+    Examples
+    --------
+    >>> network = load_network("lost_sales", lead_time=2, penalty=4)
+    >>> round(policy_cost(network, make_policy("base_stock", network, level=16)), 4)
+    4.6386
+    """
+    why = refusal(network)
+    if why is not None:
+        raise InputError(f"{network.name}: {why}")
+    demands, probabilities = _joint_demand(network, compile_network(network), most_transitions)
+    if isinstance(policy, ConstantOrder) and _stock_may_grow(network) and len(probabilities) > 1:
+        return constant_order_cost(network, policy)
+    most_states = min(MOST_STATES, most_transitions // len(demands))
+    after, cost = _Explorer(network, policy, demands, probabilities, most_states).explore()
+    return _average(after, probabilities, cost, f"{network.name}: policy {policy.name!r}")
+
+
+def _stock_may_grow(network: Network) -> bool:
+    """One store that loses sales and finds room for everything."""
+    lone = len(network.nodes) == 1 and len(network.skus) == 1 and network.unmet_demand == "lost"
+    return lone and all(node.storage_capacity is None for node in network.nodes.values())
+
+
+def _joint_demand(network: Network, params: Params, most: int) -> tuple[Array, Array]:
+    """All demands of a day, ``(D, N, S)`` units, and their probabilities."""
+    places, single = [], []
+    for n, name in enumerate(network.node_names):
+        for s, sku in enumerate(network.skus):
+            demand = network.item(name, sku).demand
+            if demand is not None:
+                places.append((n, s))
+                single.append(demand.probabilities_of_units())
+    count = math.prod(int((p > 0).sum()) for p in single)
+    if count > most:
+        raise TooManyStates(f"{network.name}: {count:,} different demands a day, {most:,} are the most")
+    units = np.array(list(product(*(np.flatnonzero(p) for p in single))), float).reshape(count, len(places))
+    probabilities = np.ones(count)
+    for column, p in enumerate(single):
+        probabilities *= p[units[:, column].astype(int)]
+    likely = np.argsort(probabilities)
+    likely = np.sort(likely[np.cumsum(probabilities[likely]) > _NEGLIGIBLE])
+    demands = np.zeros((len(likely), *params.mean_demand.shape))
+    for column, (n, s) in enumerate(places):
+        demands[:, n, s] = units[likely, column]
+    return demands, probabilities[likely] / probabilities[likely].sum()
+
+
+class _Explorer:
+    """Lists the states that a policy reaches, with the cost and the next states of a day in each."""
+
+    def __init__(
+        self, network: Network, policy: Policy, demands: Array, probabilities: Array, most_states: int
+    ) -> None:
+        self.network, self.policy = network, policy
+        self.demands, self.probabilities = demands, probabilities
+        self.chain, self.elsewhere = Chain(network, _ROWS), _elsewhere(network)
+        opening = _read(self.chain.simulator.state)[:1]
+        self.states = np.empty((most_states + _ROWS, opening.shape[1]), np.int32)
+        self.slots = np.full(2 ** math.ceil(math.log2(2 * len(self.states))), -1, np.int32)
+        self.most_states = most_states
+        mean = float(self.chain.simulator.params.mean_demand.max())
+        self.most_units = _MOST_UNITS + math.ceil(_MOST_DAYS * mean) + int(opening.max())
+        self.count = _number(opening, self.states, 0, self.slots, np.empty(1, np.int32))
+
+    def explore(self) -> tuple[NDArray[np.int32], Array]:
+        """Next states ``(states, D)`` and expected cost ``(states,)`` of a day."""
+        after, costs, done = [], [], 0
+        while done < self.count:
+            last = min(self.count, done + _ROWS)
+            states = self.states[done:last]
+            orders = self._orders(states)
+            cost = np.zeros(len(states))
+            pairs = len(states) * len(self.demands)
+            for first in range(0, pairs, _ROWS):
+                pair = np.arange(first, min(first + _ROWS, pairs))
+                after.append(self._play(states, orders, cost, *np.divmod(pair, len(self.demands))))
+            costs.append(cost)
+            done = last
+        return np.concatenate(after).reshape(self.count, -1), np.concatenate(costs)
+
+    def _play(
+        self, states: NDArray[np.int32], orders: Array, cost: Array, which: NDArray[np.int64], demand: NDArray[np.int64]
+    ) -> NDArray[np.int32]:
+        """The numbers of the states that days lead to; their costs are added to `cost`."""
+        simulator, rows = self.chain.simulator, len(which)
+        which, demand = np.resize(which, _ROWS), np.resize(demand, _ROWS)
+        _write(simulator.state, states[which])
+        simulator.set_demand(self.demands[demand])
+        outcome = simulator.step(orders[which])
+        money = day_costs(simulator.params, outcome).cost.sum((1, 2)) * self.probabilities[demand]
+        cost += np.bincount(which[:rows], weights=money[:rows], minlength=len(cost))
+        numbers, reached = np.empty(rows, np.int32), _read(simulator.state)[:rows]
+        self.count = _number(reached, self.states, self.count, self.slots, numbers)
+        place = f"{self.network.name}: policy {self.policy.name!r}"
+        if reached.max() > self.most_units:
+            raise TooManyStates(f"{place}: more than {self.most_units:,} units may pile up: no exact cost")
+        if self.count > self.most_states:
+            raise TooManyStates(
+                f"{place}: more than {self.most_states:,} states, each with {len(self.demands):,} demands a day: "
+                "too many for an exact cost"
+            )
+        return numbers
+
+    def _orders(self, states: NDArray[np.int32]) -> Array:
+        """The policy's orders in some states, at most as many as are played at once."""
+        asked = []
+        for chain in (self.chain, self.elsewhere):
+            _write(chain.simulator.state, np.resize(states, (_ROWS, states.shape[1])))
+            asked.append(self.policy.orders(chain)[: len(states)])
+        if not np.array_equal(asked[0], asked[1]):
+            raise InputError(
+                f"{self.network.name}: policy {self.policy.name!r}: its orders depend on more than stock, shipments "
+                "and orders under way: no exact cost"
+            )
+        return asked[0]
+
+
+def _elsewhere(network: Network) -> Chain:
+    """A chain on another day, of another past and other draws."""
+    chain, rng = Chain(network, _ROWS, seed=1), np.random.default_rng(0)
+    for array in (*chain.known, *chain.simulator.outcome):
+        array[...] = rng.uniform(0, 20, array.shape)
+    chain.simulator.state.day[:] = rng.integers(1, network.days + 1, _ROWS)
+    return chain
+
+
+def _read(state: State) -> NDArray[np.int32]:
+    """States ``(B, columns)``."""
+    parts = [getattr(state, name) for name in _STOCK]
+    return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1).astype(np.int32)
+
+
+def _write(state: State, rows: NDArray[np.int32]) -> None:
+    column = 0
+    for name in _STOCK:
+        part = getattr(state, name)
+        width = math.prod(part.shape[1:])
+        part[...] = rows[:, column : column + width].reshape(part.shape)
+        column += width
+
+
+@njit(cache=True)
+def _number(rows, states, count, slots, numbers):
+    """Number rows by their place among the first `count` states; new ones are added. Returns how many there are then.
+
+    `slots` is a hash table of these numbers, open addressing, -1 where free.
+    """
+    mask = np.uint64(len(slots) - 1)
+    for i in range(len(rows)):
+        code = np.uint64(14695981039346656037)
+        for j in range(rows.shape[1]):
+            code = (code ^ np.uint64(rows[i, j])) * np.uint64(1099511628211)
+        slot = (code ^ (code >> np.uint64(29))) & mask
+        while slots[slot] >= 0 and not np.array_equal(states[slots[slot]], rows[i]):
+            slot = (slot + np.uint64(1)) & mask
+        if slots[slot] < 0:
+            slots[slot] = count
+            states[count] = rows[i]
+            count += 1
+        numbers[i] = slots[slot]
+    return count
+
+
+@njit(cache=True)
+def _sweep(after, probabilities, cost, value, gain):
+    for s in range(len(after)):
+        expected = cost[s]
+        for d in range(after.shape[1]):
+            expected += probabilities[d] * value[after[s, d]]
+        gain[s] = expected - value[s]
+
+
+def _average(after: NDArray[np.int32], probabilities: Array, cost: Array, place: str) -> float:
+    value, gain = np.zeros(len(cost)), np.empty(len(cost))
+    for _ in range(_MOST_SWEEPS):
+        _sweep(after, probabilities, cost, value, gain)
+        low, high = float(gain.min()), float(gain.max())
+        if high - low <= 2 * TOLERANCE * max(1.0, abs(high)):
+            return (low + high) / 2
+        value += _DAMPING * (gain - low)
+    raise InputError(f"{place}: between {low:g} and {high:g} a day, which of it depends on how it begins")
