@@ -14,6 +14,7 @@ from hmarl.errors import InputError, unknown
 from hmarl.network.config import Network
 from hmarl.policies import levels
 from hmarl.policies.forecast import ForecastBaseStock, make_forecast_base_stock
+from hmarl.policies.myopic import Myopic
 from hmarl.policies.rules import (
     BaseStock,
     CappedBaseStock,
@@ -86,6 +87,23 @@ def _forecast(network: Network, name: str, safety_factor: Array) -> Policy:
     return make_forecast_base_stock(network, safety_factor, name)
 
 
+def _myopic(network: Network, name: str, critical_ratio: Array) -> Policy:
+    from hmarl.exact.evaluation import refusal
+
+    node = network.nodes[network.node_names[0]]
+    reasons = {
+        "there are several nodes or SKUs": len(network.nodes) * len(network.skus) > 1,
+        "unmet demand is backordered": network.unmet_demand == "backorder",
+        "orders take days to be heard": node.order_lead_time > 0,
+    }
+    why = next((reason for reason, holds in reasons.items() if holds), None) or refusal(network)
+    demand = network.item(network.node_names[0], network.skus[0]).demand
+    if why is not None or demand is None:
+        raise InputError(f"policy {name}: {network.name}: {why}: it is for one store with lost sales")
+    assert isinstance(node.lead_time, int)
+    return Myopic(critical_ratio, demand.probabilities_of_units(), node.lead_time, name)
+
+
 RULES: dict[str, Rule] = {
     "no_order": Rule("order nothing", lambda n, p: {}, _simple(NoOrder)),
     "random": Rule(
@@ -120,6 +138,11 @@ RULES: dict[str, Rule] = {
         lambda n, p: {"critical_ratio": levels.critical_ratio(n, p)},
         _newsvendor,
     ),
+    "myopic": Rule(
+        "of one store with lost sales: what is best for the day on which the order arrives",
+        lambda n, p: {"critical_ratio": levels.critical_ratio(n, p)},
+        _myopic,
+    ),
     "forecast": Rule(
         "base-stock whose level follows forecast, season and weekday",
         lambda n, p: {"safety_factor": ndtri(p.target_service)},
@@ -145,9 +168,11 @@ _NAME_OF: dict[type, str] = {
     BaseStock: "base_stock",
     CappedBaseStock: "capped_base_stock",
     EchelonBaseStock: "echelon_base_stock",
+    Myopic: "myopic",
     ForecastBaseStock: "forecast",
 }
-_PARAMETERS = ("high", "quantity", "reorder_point", "order_up_to", "level", "cap", "safety_factor")
+_UNITS = ("high", "quantity", "reorder_point", "order_up_to", "level", "cap")
+_PARAMETERS = (*_UNITS, "safety_factor", "critical_ratio")
 
 
 def make_policy(name: str, network: Network, **parameters: Any) -> Policy:
@@ -234,7 +259,7 @@ def rule_from_json(data: Any, written_for: Network, network: Network) -> Policy:
     for key, value in values.items():
         lowest = -np.inf if key == "safety_factor" else 0.0
         array = as_levels(f"rule {rule}: {key}", value, old.mean_demand.shape, lowest=lowest)
-        moved[key] = array if same else _moved(array, key != "safety_factor", written_for, network)
+        moved[key] = array if same else _moved(array, key in _UNITS, written_for, network)
     made = make_policy(rule, network, **moved)
     return RULES[rule].build(network, str(name), **{key: getattr(made, key) for key in moved})
 

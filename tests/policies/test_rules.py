@@ -263,8 +263,8 @@ def test_by_role_takes_each_roles_own_orders() -> None:
         ByRole({"shop": make_policy("no_order", network)})
 
 
-@pytest.mark.parametrize("name", list(RULES))
-def test_every_rule_plays_every_kind_of_network(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in RULES if name != "myopic"])
+def test_every_rule_but_the_myopic_plays_every_kind_of_network(name: str) -> None:
     for preset in ("three_store", "beer_game", "serial"):
         network = load_network(preset)
         paths = simulate(network, make_policy(name, network), days=12, warmup=2, replications=3)
@@ -272,9 +272,9 @@ def test_every_rule_plays_every_kind_of_network(name: str) -> None:
 
 
 def test_rules_are_listed_and_can_be_pickled() -> None:
-    network = shop()
     assert {"tuned_s_S", "tuned_base_stock", "newsvendor"} < set(POLICIES)
     for name in RULES:
+        network = load_network("lost_sales") if name == "myopic" else shop()
         policy = pickle.loads(pickle.dumps(make_policy(name, network)))
         assert policy.name == name
         assert first_orders(network, policy) == first_orders(network, make_policy(name, network))
@@ -282,7 +282,7 @@ def test_rules_are_listed_and_can_be_pickled() -> None:
 
 @pytest.mark.parametrize("name", list(RULES))
 def test_rules_can_be_written_down(name: str) -> None:
-    network = load_network("three_store")
+    network = load_network("lost_sales" if name == "myopic" else "three_store")
     policy = make_policy(name, network)
     again = rule_from_json(json.loads(json.dumps(rule_to_json(policy))), network, network)
     chain = Chain(network, 2)
@@ -299,6 +299,31 @@ def test_a_rule_keeps_its_days_of_demand_on_another_network() -> None:
     assert moved.level[:, 0] == pytest.approx([9 * 6, 7 * 6, 4, 8, 12])  # type: ignore[attr-defined]
     factor = rule_from_json(rule_to_json(make_policy("forecast", old, safety_factor=-0.5)), old, new)
     assert factor.safety_factor[:, 0] == pytest.approx([-0.5] * 5)  # type: ignore[attr-defined]
+
+
+def test_myopic_orders_by_hand() -> None:
+    # demand 0, 1, 2 with 1/4, 1/2, 1/4; nothing on hand. Day 0: P(D <= 1) = 3/4 < 0.8: order 2.
+    # Day 1: the day after next, (2 - D)+ is left of these: 2, 1, 0 with 1/4, 1/2, 1/4. Enough with z more:
+    # z = 0: 1/4 + 1/2 x 3/4 + 1/4 x 1/4 = 0.6875; z = 1: 1/4 + 1/2 + 1/4 x 3/4 = 0.9375
+    demand = {"distribution": "discrete", "values": [0, 1, 2], "probabilities": [0.25, 0.5, 0.25]}
+    network = shop(node={"demand": demand, "opening_stock": 0})
+    assert first_orders(network, make_policy("myopic", network, critical_ratio=0.8), 2) == [2, 1]
+    assert first_orders(network, make_policy("myopic", network, critical_ratio=0.65)) == [1]
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (load_network("two_store"), "two_store: there are several nodes or SKUs"),
+        (load_network("lost_sales", unmet_demand="backorder"), "unmet demand is backordered"),
+        (load_network("lost_sales", demand="normal"), "quantities are real"),
+        (shop(), "shop has demand that is not the same every day"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_myopic_is_for_one_store_with_lost_sales(network: Network, message: str) -> None:
+    with pytest.raises(InputError, match=f"policy myopic: .*{message}.*: it is for one store with lost sales"):
+        make_policy("myopic", network)
 
 
 @pytest.mark.parametrize(
