@@ -15,7 +15,6 @@ chains too.
 from __future__ import annotations
 
 import math
-from itertools import product
 
 import numpy as np
 from numba import njit
@@ -31,6 +30,7 @@ from hmarl.simulator import Params, State, compile_network, day_costs
 Array = NDArray[np.float64]
 
 MOST_STATES = 2_000_000
+MOST_DEMANDS = 1_000_000  # of all customers together, a day
 MOST_TRANSITIONS = 40_000_000  # states x demands
 TOLERANCE = 1e-7  # half the width between the two bounds, relative to the cost where that is above 1
 
@@ -39,12 +39,8 @@ _MOST_UNITS, _MOST_DAYS = 1000, 365  # of stock: so many units, and so many days
 _NEGLIGIBLE = 1e-12  # demands that are left out have this probability, all together
 _ROWS = 8192  # states, or states and demands, played at once
 _DAMPING = 0.9
-_MOST_SWEEPS = 20_000
+_MOST_SWEEPS = 5_000
 _STOCK = ("on_hand", "in_transit", "owed", "backorders", "orders_sent")  # what makes up a state
-
-
-class TooManyStates(InputError):
-    """The policy reaches more states than are worth listing, perhaps without end."""
 
 
 def refusal(network: Network) -> str | None:
@@ -91,9 +87,8 @@ def policy_cost(network: Network, policy: Policy, *, most_transitions: int = MOS
     Raises
     ------
     InputError
-        If the network is of no such kind, or the policy looks at the past, the day or chance.
-    TooManyStates
-        Beyond the limits.
+        If the network is of no such kind, the policy looks at the past, the day or chance, it reaches too many
+        states, or its cost depends on how it begins.
 
     Examples
     --------
@@ -104,7 +99,7 @@ def policy_cost(network: Network, policy: Policy, *, most_transitions: int = MOS
     why = refusal(network)
     if why is not None:
         raise InputError(f"{network.name}: {why}")
-    demands, probabilities = _joint_demand(network, compile_network(network), most_transitions)
+    demands, probabilities = _joint_demand(network, compile_network(network))
     if isinstance(policy, ConstantOrder) and _stock_may_grow(network) and len(probabilities) > 1:
         return constant_order_cost(network, policy)
     most_states = min(MOST_STATES, most_transitions // len(demands))
@@ -118,7 +113,7 @@ def _stock_may_grow(network: Network) -> bool:
     return lone and all(node.storage_capacity is None for node in network.nodes.values())
 
 
-def _joint_demand(network: Network, params: Params, most: int) -> tuple[Array, Array]:
+def _joint_demand(network: Network, params: Params) -> tuple[Array, Array]:
     """All demands of a day, ``(D, N, S)`` units, and their probabilities."""
     places, single = [], []
     for n, name in enumerate(network.node_names):
@@ -127,19 +122,19 @@ def _joint_demand(network: Network, params: Params, most: int) -> tuple[Array, A
             if demand is not None:
                 places.append((n, s))
                 single.append(demand.probabilities_of_units())
-    count = math.prod(int((p > 0).sum()) for p in single)
-    if count > most:
-        raise TooManyStates(f"{network.name}: {count:,} different demands a day, {most:,} are the most")
-    units = np.array(list(product(*(np.flatnonzero(p) for p in single))), float).reshape(count, len(places))
-    probabilities = np.ones(count)
-    for column, p in enumerate(single):
-        probabilities *= p[units[:, column].astype(int)]
-    likely = np.argsort(probabilities)
-    likely = np.sort(likely[np.cumsum(probabilities[likely]) > _NEGLIGIBLE])
+    count = math.prod(len(p) for p in single)
+    if count > MOST_DEMANDS:
+        raise InputError(f"{network.name}: {count:,} different demands a day, an exact cost takes {MOST_DEMANDS:,}")
+    joint = np.ones(())
+    for p in single:
+        joint = np.multiply.outer(joint, p)
+    order = np.argsort(joint, axis=None)
+    likely = np.sort(order[np.cumsum(joint.flat[order]) > _NEGLIGIBLE])
     demands = np.zeros((len(likely), *params.mean_demand.shape))
-    for column, (n, s) in enumerate(places):
-        demands[:, n, s] = units[likely, column]
-    return demands, probabilities[likely] / probabilities[likely].sum()
+    for (n, s), units in zip(places, np.unravel_index(likely, joint.shape), strict=True):
+        demands[:, n, s] = units
+    probabilities = joint.flat[likely]
+    return demands, probabilities / probabilities.sum()
 
 
 class _Explorer:
@@ -190,9 +185,9 @@ class _Explorer:
         self.count = _number(reached, self.states, self.count, self.slots, numbers)
         place = f"{self.network.name}: policy {self.policy.name!r}"
         if reached.max() > self.most_units:
-            raise TooManyStates(f"{place}: more than {self.most_units:,} units may pile up: no exact cost")
+            raise InputError(f"{place}: more than {self.most_units:,} units may pile up: no exact cost")
         if self.count > self.most_states:
-            raise TooManyStates(
+            raise InputError(
                 f"{place}: more than {self.most_states:,} states, each with {len(self.demands):,} demands a day: "
                 "too many for an exact cost"
             )
@@ -275,4 +270,6 @@ def _average(after: NDArray[np.int32], probabilities: Array, cost: Array, place:
         if high - low <= 2 * TOLERANCE * max(1.0, abs(high)):
             return (low + high) / 2
         value += _DAMPING * (gain - low)
-    raise InputError(f"{place}: between {low:g} and {high:g} a day, which of it depends on how it begins")
+    raise InputError(
+        f"{place}: a cost between {low:g} and {high:g} a day: it depends on how it begins, or on what is very rare"
+    )

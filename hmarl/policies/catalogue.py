@@ -154,7 +154,10 @@ TUNABLE = ("s_S", "base_stock", "capped_base_stock", "echelon_base_stock", "fore
 
 POLICIES: dict[str, str] = {
     **{name: rule.description for name, rule in RULES.items()},
-    **{f"tuned_{name}": f"{name}, tuned by simulation on the validation paths" for name in TUNABLE},
+    **{
+        f"tuned_{name}": f"{name}, tuned by simulation on the validation paths, or to the exact cost where it is known"
+        for name in TUNABLE
+    },
     "optimal": "the proven optimum, where the network is small enough for one",
 }
 """Name -> one line; what :func:`make_policy` makes."""

@@ -1,23 +1,27 @@
-"""Rules tuned by simulation on the validation paths.
+"""Rules tuned by simulation on the validation paths, and to the exact cost where that can be computed.
 
 Coordinate search on common random numbers: all candidates of a line play the same demand side by side, in
 one batch. A line holds the present value and steps of 1, 2, 4, ... times the finest step to both sides, so
 that it finds the region and refines it at once. After each round the search tries to go on in the direction
-it came (Hooke and Jeeves 1961). A first pass on few paths is followed by a second on many.
+it came (Hooke and Jeeves 1961). A first pass on few paths is followed by a second on many. Where what counts is the
+cost and that of a rule is exact (:func:`hmarl.exact.evaluation.policy_cost`), a third goes on from there by it.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, get_args
+from itertools import combinations, product
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hmarl.errors import InputError, unknown
-from hmarl.network.config import Network
+from hmarl.network.config import ROLES, Network, Shaping
 from hmarl.policies.catalogue import RULES, TUNABLE
 from hmarl.policies.rules import Policy
 from hmarl.roles import Chain
@@ -30,10 +34,11 @@ Objective = Literal["reward", "cost", "profit"]
 _COUNTED_DAYS = 32_000  # of the second pass, all paths and places (nodes x SKUs) together
 _FEW = 4  # the first pass plays one path in so many
 _MOST_BY_PLACE, _MOST_BY_SKU = 6, 9
-_MOST_ROUNDS = (8, 4)
+_MOST_ROUNDS = (8, 4, 8)
 _FINEST = 1 / 64  # step, days of mean demand (at least a unit where quantities are whole)
-_FARTHEST = (4.0, 0.125)  # step of either pass, days of mean demand
+_FARTHEST = (4.0, 0.125)  # step of the first and second pass, days of mean demand
 _FINEST_FACTOR, _FARTHEST_FACTOR = 0.05, (3.2, 0.2)  # of a safety factor
+_MOST_TRANSITIONS = 2_000_000  # states x demands of a rule whose cost is computed exactly
 
 _tuned: dict[tuple[object, ...], Policy] = {}
 
@@ -48,8 +53,10 @@ def tune(
 ) -> Policy:
     """The best parameters of a rule, by simulation on the validation paths.
 
-    Where a network has at most 6 places (nodes x SKUs) each has its own parameters; else they are set by
-    role and SKU, or by role, in days of mean demand. The result is kept for the process.
+    Where nothing but cost counts and the network is so small that a rule's exact long-run cost takes a moment, the
+    search ends on that: its result is right for the long run, not for episodes. Where a network has at most 6 places
+    (nodes x SKUs) each has its own parameters; else they are set by role and SKU, or by role, in days of mean demand.
+    The result is kept for the process.
 
     Parameters
     ----------
@@ -91,12 +98,35 @@ def tune(
     if key not in _tuned:
         space = _space(name, network)
         values = space.start
-        for few, rounds, step in zip((True, False), _MOST_ROUNDS, (0, 1), strict=True):
-            paths = max(replications // _FEW, 8) if few else replications
+        for part, paths in enumerate((max(replications // _FEW, 8), replications)):
             judge = _Judge(network, space, objective, seed, min(paths, replications), days)
-            values = _search(space, judge, values, rounds, step)
+            values = _search(space, judge, values, part)
+        if _cost_alone_counts(network, objective):
+            values = _finished_exactly(network, space, values)
         _tuned[key] = space.build(values)
     return _tuned[key]
+
+
+def _cost_alone_counts(network: Network, objective: Objective) -> bool:
+    """Whether more of the objective is less cost of all nodes."""
+    if objective != "reward":
+        return objective == "cost"
+    places = len(network.nodes) * len(network.skus)
+    settings = [network.role_settings(role) for role in ROLES if network.nodes_of(role)]
+    paid = {role.reward for role in settings}
+    return paid <= ({"cost", "chain_cost"} if places == 1 else {"chain_cost"}) and all(
+        role.shaping == Shaping() for role in settings
+    )
+
+
+def _finished_exactly(network: Network, space: _Space, values: Values) -> Values:
+    """Go on by exact cost from what simulation found, where that has one."""
+    judge = _ExactJudge(network, space)
+    try:
+        judge.cost(values)
+    except InputError:
+        return values
+    return _search(space, judge, values, 2)
 
 
 @dataclass(frozen=True)
@@ -105,7 +135,7 @@ class _Line:
 
     parameter: str
     step: Array  # (N, S) the finest step, 0 elsewhere
-    longest: tuple[int, int]  # of the powers of two, by pass
+    longest: tuple[int, int, int]  # of the powers of two, by pass
 
 
 @dataclass(frozen=True)
@@ -114,6 +144,12 @@ class _Space:
     lowest: dict[str, float]
     lines: list[_Line]
     build: Callable[[Values], Policy]
+
+    def moved(self, values: Values, *steps: tuple[_Line, float]) -> Values:
+        """Some steps along lines."""
+        for line, steps_along in steps:
+            values = {**values, line.parameter: values[line.parameter] + steps_along * line.step}
+        return self.limited(values)
 
     def limited(self, values: Values) -> Values:
         return {name: np.maximum(array, self.lowest[name]) for name, array in values.items()}
@@ -131,14 +167,14 @@ def _space(name: str, network: Network) -> _Space:
         for parameter in start:
             if parameter == "safety_factor":
                 far = [math.floor(math.log2(f / _FINEST_FACTOR)) for f in _FARTHEST_FACTOR]
-                lines.append(_Line(parameter, np.where(places, _FINEST_FACTOR, 0.0), (far[0], far[1])))
+                lines.append(_Line(parameter, np.where(places, _FINEST_FACTOR, 0.0), (far[0], far[1], 0)))
                 continue
             largest = float(params.mean_demand[places].max())
             finest = largest * _FINEST
             if params.integer:
                 finest = max(1.0, float(np.rint(finest)))
             far = [max(0, math.ceil(math.log2(f * largest / finest))) for f in _FARTHEST]
-            lines.append(_Line(parameter, places * params.mean_demand * (finest / largest), (far[0], far[1])))
+            lines.append(_Line(parameter, places * params.mean_demand * (finest / largest), (far[0], far[1], 1)))
 
     def build(values: Values) -> Policy:
         if name == "s_S":
@@ -159,6 +195,39 @@ def _groups(network: Network, mean: Array) -> list[NDArray[np.bool_]]:
     by_sku = [group & (np.arange(mean.shape[1]) == k) for group in by_role for k in range(mean.shape[1])]
     groups = by_sku if len(by_sku) <= _MOST_BY_SKU else by_role
     return [group for group in groups if group.any()]
+
+
+class _Judges(Protocol):
+    network: Network
+
+    def scores(self, candidates: list[Values]) -> Array:
+        """Of each candidate, more is better."""
+
+
+class _ExactJudge:
+    """Computes the exact cost of candidates, once each."""
+
+    def __init__(self, network: Network, space: _Space) -> None:
+        self.network, self.space = network, space
+        self._known: dict[bytes, float] = {}
+
+    def scores(self, candidates: list[Values]) -> Array:
+        """Minus the long-run cost a day of each candidate; of one without an exact cost the lowest number."""
+        costs = np.full(len(candidates), math.inf)
+        for k, candidate in enumerate(candidates):
+            with suppress(InputError):
+                costs[k] = self.cost(candidate)
+        return -np.minimum(costs, sys.float_info.max)
+
+    def cost(self, values: Values) -> float:
+        """Long-run cost a day; InputError the first time it is asked for where there is none, infinity from then on."""
+        from hmarl.exact.evaluation import policy_cost
+
+        key = b"".join(array.tobytes() for array in values.values())
+        if key not in self._known:
+            self._known[key] = math.inf
+            self._known[key] = policy_cost(self.network, self.space.build(values), most_transitions=_MOST_TRANSITIONS)
+        return self._known[key]
 
 
 class _Judge:
@@ -199,19 +268,22 @@ class _Judge:
         return self._chains[count]
 
 
-def _search(space: _Space, judge: _Judge, values: Values, rounds: int, part: int) -> Values:
-    """Lines in turn until a round changes nothing; `part` is 0 for the first pass, 1 for the second."""
-    for _ in range(rounds):
+def _search(space: _Space, judge: _Judges, values: Values, part: int) -> Values:
+    """Lines in turn until a round changes nothing; `part` is 0 in the first pass, 1 in the second, 2 in the third."""
+    for _ in range(_MOST_ROUNDS[part]):
         before, gained = values, 0.0
         for line in space.lines:
             powers = 2.0 ** np.arange(line.longest[part] + 1)
             offsets = np.concatenate([[0.0], powers, -powers])
-            candidates = [
-                space.limited({**values, line.parameter: values[line.parameter] + offset * line.step})
-                for offset in offsets
-            ]
-            values, gain = _best(judge, candidates)
+            values, gain = _best(judge, [space.moved(values, (line, offset)) for offset in offsets])
             gained += gain
+        if part == 2 and gained == 0.0:  # costs without noise tell diagonal neighbours apart
+            neighbours = [
+                space.moved(values, (first, a), (second, b))
+                for first, second in combinations(space.lines, 2)
+                for a, b in product((1.0, -1.0), repeat=2)
+            ]
+            values, gained = _best(judge, [values, *neighbours])
         if gained == 0.0:
             break
         ahead = [
@@ -222,7 +294,7 @@ def _search(space: _Space, judge: _Judge, values: Values, rounds: int, part: int
     return values
 
 
-def _best(judge: _Judge, candidates: list[Values]) -> tuple[Values, float]:
+def _best(judge: _Judges, candidates: list[Values]) -> tuple[Values, float]:
     """The best candidate (the first of equals) and its gain on the first."""
     scores = judge.scores(candidates)
     best = int(scores.argmax())

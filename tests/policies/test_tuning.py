@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hmarl.errors import InputError
+from hmarl.exact.evaluation import policy_cost
 from hmarl.network import Network, load_network
 from hmarl.policies import TUNABLE, make_policy, simulate, tune, tuning
 from hmarl.policies.rules import ReorderUpTo
@@ -17,6 +18,8 @@ from hmarl.policies.rules import ReorderUpTo
 REFERENCE = Path(__file__).parents[1] / "reference"
 _TEST_BED = json.loads((REFERENCE / "lost_sales.json").read_text())
 LOST_SALES = [dict(zip(_TEST_BED["columns"], row, strict=True)) for row in _TEST_BED["rows"]]
+_BACKORDERS = json.loads((REFERENCE / "backorders.json").read_text())
+BACKORDERS = [dict(zip(_BACKORDERS["columns"], row, strict=True)) for row in _BACKORDERS["rows"]]
 NETWORKS = json.loads((REFERENCE / "networks.json").read_text())
 SERIAL = json.loads((REFERENCE / "serial.json").read_text())
 LONG: dict[str, Any] = {"days": 1020, "warmup": 20, "replications": 1000}
@@ -30,7 +33,11 @@ def cost(network: Network, policy: Any) -> float:
     return simulate(network, policy, **LONG).mean("cost")
 
 
-@pytest.mark.parametrize("row", [LOST_SALES[4], LOST_SALES[8]], ids=["poisson-2-4", "poisson-4-4"])
+def row_name(row: dict[str, Any]) -> str:
+    return f"{row['demand']}-L{row['lead_time']}-p{row['penalty']}"
+
+
+@pytest.mark.parametrize("row", [LOST_SALES[4], LOST_SALES[8]], ids=row_name)
 def test_tuned_rules_come_within_half_a_per_cent_of_the_best(row: dict[str, Any]) -> None:
     network = lost_sales(row)
     base_stock = cost(network, make_policy("tuned_base_stock", network, objective="cost"))
@@ -39,18 +46,38 @@ def test_tuned_rules_come_within_half_a_per_cent_of_the_best(row: dict[str, Any]
     assert capped == pytest.approx(row["capped_base_stock_cost"], rel=0.005)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("row", LOST_SALES, ids=lambda row: f"{row['demand']}-{row['lead_time']}-{row['penalty']}")
-def test_every_row_of_the_test_bed(row: dict[str, Any]) -> None:
+@pytest.mark.parametrize("objective", ["cost", "reward"])
+@pytest.mark.parametrize("row", LOST_SALES, ids=row_name)
+def test_tuned_rules_of_the_test_bed_are_its_best(row: dict[str, Any], objective: Any) -> None:
     network = lost_sales(row)
-    level, cap = row["capped_base_stock_level"], row["capped_base_stock_cap"]
-    exact = {
-        "base_stock": (row["best_base_stock_cost"], {"level": row["best_base_stock_level"]}),
-        "capped_base_stock": (row["capped_base_stock_cost"], {"level": level, "cap": cap}),
-    }
-    for name, (expected, parameters) in exact.items():
-        assert cost(network, make_policy(name, network, **parameters)) == pytest.approx(expected, rel=0.005)
-        assert cost(network, tune(name, network, "cost")) < 1.006 * expected
+    base_stock, s_s = tune("base_stock", network, objective), tune("s_S", network, objective)
+    capped = tune("capped_base_stock", network, objective)
+    assert base_stock.level.item() == row["best_base_stock_level"]  # type: ignore[attr-defined]
+    assert policy_cost(network, s_s) == pytest.approx(row["best_base_stock_cost"], abs=1e-4)
+    assert policy_cost(network, capped) == pytest.approx(row["capped_base_stock_cost"], abs=1e-4)
+
+
+@pytest.mark.parametrize("row", LOST_SALES, ids=row_name)
+def test_a_tuned_constant_order_is_the_best(row: dict[str, Any]) -> None:
+    network = lost_sales(row)
+    costs = [policy_cost(network, make_policy("constant", network, quantity=z)) for z in range(8)]
+    assert tune("constant", network).quantity.item() == np.argmin(costs)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("row", BACKORDERS, ids=lambda row: f"L{row['lead_time']}-p{row['penalty']}")
+def test_tuned_base_stock_is_the_newsvendors(row: dict[str, Any]) -> None:
+    network = load_network("lost_sales", lead_time=row["lead_time"], penalty=row["penalty"], unmet_demand="backorder")
+    assert tune("base_stock", network).level.item() == row["optimal_base_stock"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("row", SERIAL["s_S"]["rows"], ids=str)
+def test_tuned_s_S_is_that_of_zheng_and_federgruen(row: list[float]) -> None:
+    mean, holding, penalty, fixed, point, up_to, _ = row
+    costs = {"holding_cost": holding, "penalty": penalty, "order_cost": fixed}
+    network = load_network("lost_sales", mean=mean, lead_time=0, unmet_demand="backorder", **costs)
+    policy = tune("s_S", network)
+    assert isinstance(policy, ReorderUpTo)
+    assert (policy.reorder_point.item(), policy.order_up_to.item()) == (point, up_to)
 
 
 @pytest.mark.parametrize("row", LOST_SALES[:2] + LOST_SALES[-1:], ids=lambda row: f"{row['demand']}-{row['penalty']}")
@@ -61,16 +88,16 @@ def test_base_stock_costs_what_is_proven(row: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("row", NETWORKS["warehouse_and_two_stores"]["rows"], ids=str)
-def test_a_warehouse_with_stores_costs_what_is_proven(row: list[Any]) -> None:
+def test_tuned_echelon_levels_of_a_warehouse_are_its_best(row: list[Any]) -> None:
     means, penalty, holding, _, _, expected, warehouse, stores = row
     network = load_network("one_warehouse", mean_demand=means, penalty=penalty, warehouse_holding=holding)
-    levels = np.array([[warehouse], *[[level] for level in stores]])
-    assert cost(network, make_policy("echelon_base_stock", network, level=levels)) == pytest.approx(expected, rel=0.005)
-    assert cost(network, tune("echelon_base_stock", network, "cost")) < 1.006 * expected
+    policy = tune("echelon_base_stock", network)
+    assert policy.level[:, 0].tolist() == [warehouse, *stores]  # type: ignore[attr-defined]
+    assert cost(network, policy) == pytest.approx(expected, rel=0.005)
 
 
 @pytest.mark.parametrize("row", NETWORKS["supplier_warehouse_and_two_stores"]["rows"], ids=str)
-def test_three_echelons_cost_what_is_simulated_elsewhere(row: list[Any]) -> None:
+def test_tuned_echelon_levels_of_three_echelons_are_their_best(row: list[Any]) -> None:
     means, penalty, at_warehouse, at_supplier, _, expected, supplier, warehouse, store = row
     network = load_network(
         "one_supplier",
@@ -79,8 +106,9 @@ def test_three_echelons_cost_what_is_simulated_elsewhere(row: list[Any]) -> None
         warehouse_holding=at_warehouse,
         supplier_holding=at_supplier,
     )
-    levels = np.array([[supplier], [warehouse], [store], [store]])
-    assert cost(network, make_policy("echelon_base_stock", network, level=levels)) == pytest.approx(expected, rel=0.005)
+    policy = tune("echelon_base_stock", network)
+    assert policy.level[:, 0].tolist() == [supplier, warehouse, store, store]  # type: ignore[attr-defined]
+    assert cost(network, policy) == pytest.approx(expected, rel=0.005)
 
 
 def test_tuned_echelon_levels_reach_the_four_echelon_optimum() -> None:
@@ -96,6 +124,23 @@ def test_tuning_gains_on_the_textbook_on_other_paths(name: str) -> None:
     assert tuned.name == f"tuned_{name}"
     gain = np.subtract(*(simulate(network, p, replications=300).metrics["reward"] for p in (tuned, textbook)))
     assert gain.mean() > 3 * gain.std() / 300**0.5
+
+
+def test_tuned_echelon_levels_of_example_6_1() -> None:
+    example = SERIAL["foundations_of_supply_chain_theory_example_6_1"]
+    network = load_network("serial", std=1, lead_times=[0, 1, 2], holding_costs=[7, 4, 2], penalty=37.12)
+    policy = tune("echelon_base_stock", network)
+    assert cost(network, policy) == pytest.approx(example["cost_without_transit_holding"], rel=0.005)
+
+
+def test_a_reward_that_is_not_cost_is_judged_by_simulation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "_ExactJudge", None)
+    tune("base_stock", load_network("lost_sales", days=34, **{"roles.store.reward": "default"}))
+    tune("base_stock", load_network("one_warehouse", days=34, **{"roles.warehouse.reward": "cost"}))
+    tune("base_stock", load_network("lost_sales", days=34), "profit")
+    tune("base_stock", load_network("lost_sales", days=34, **{"roles.store.shaping.target_stock": 1}))
+    with pytest.raises(TypeError):
+        tune("base_stock", load_network("lost_sales", days=34))
 
 
 def test_levels_are_whole_where_quantities_are() -> None:
