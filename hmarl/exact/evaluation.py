@@ -46,9 +46,9 @@ _STOCK = ("on_hand", "in_transit", "owed", "backorders", "orders_sent")  # what 
 def refusal(network: Network) -> str | None:
     """Why no policy of a network has an exact cost here; None where it may have one."""
     if network.quantities != "integer":
-        return "quantities are real, an exact cost needs whole units"
+        return "quantities are real, not whole units"
     if network.finite:
-        return "its days are all there are, an exact cost is one of the long run"
+        return "its days are all there are, there is no long run"
     for name, node in network.nodes.items():
         reasons = {
             "lead times that vary": not isinstance(node.lead_time, int),
@@ -98,7 +98,7 @@ def policy_cost(network: Network, policy: Policy, *, most_transitions: int = MOS
     """
     why = refusal(network)
     if why is not None:
-        raise InputError(f"{network.name}: {why}")
+        raise InputError(f"{network.name}: {why}: no exact cost")
     demands, probabilities = _joint_demand(network, compile_network(network))
     if isinstance(policy, ConstantOrder) and _stock_may_grow(network) and len(probabilities) > 1:
         return constant_order_cost(network, policy)

@@ -99,7 +99,10 @@ def _myopic(network: Network, name: str, critical_ratio: Array) -> Policy:
     why = next((reason for reason, holds in reasons.items() if holds), None) or refusal(network)
     demand = network.item(network.node_names[0], network.skus[0]).demand
     if why is not None or demand is None:
-        raise InputError(f"policy {name}: {network.name}: {why}: it is for one store with lost sales")
+        raise InputError(
+            f"policy {name}: {network.name}: {why}; it is for one store with lost sales, a fixed lead time and whole "
+            "units, whose demand is the same every day"
+        )
     assert isinstance(node.lead_time, int)
     return Myopic(critical_ratio, demand.probabilities_of_units(), node.lead_time, name)
 
@@ -155,7 +158,7 @@ TUNABLE = ("s_S", "base_stock", "capped_base_stock", "echelon_base_stock", "fore
 POLICIES: dict[str, str] = {
     **{name: rule.description for name, rule in RULES.items()},
     **{
-        f"tuned_{name}": f"{name}, tuned by simulation on the validation paths, or to the exact cost where it is known"
+        f"tuned_{name}": f"{name}, tuned by exact cost where there is one, else by simulation on the validation paths"
         for name in TUNABLE
     },
     "optimal": "the proven optimum, where the network is small enough for one",

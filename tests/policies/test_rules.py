@@ -322,7 +322,7 @@ def test_myopic_orders_by_hand() -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_myopic_is_for_one_store_with_lost_sales(network: Network, message: str) -> None:
-    with pytest.raises(InputError, match=f"policy myopic: .*{message}.*: it is for one store with lost sales"):
+    with pytest.raises(InputError, match=f"policy myopic: .*{message}.*; it is for one store with lost sales"):
         make_policy("myopic", network)
 
 
