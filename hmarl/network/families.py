@@ -48,8 +48,10 @@ def lost_sales(
         Cost a unit short, and a unit left at the end of a day.
     order_cost
         Cost an order.
+
+    Textbook rules aim at the newsvendor's critical ratio, where both `penalty` and `holding_cost` are above 0.
     """
-    store = {
+    store: dict[str, Any] = {
         "lead_time": lead_time,
         "opening_stock": _stock(mean, lead_time),
         "holding_cost": holding_cost,
@@ -57,6 +59,8 @@ def lost_sales(
         "order_cost": order_cost,
         "demand": _demand(demand, mean, std),
     }
+    if penalty > 0 and holding_cost > 0:
+        store["target_service"] = penalty / (penalty + holding_cost)
     return _network("lost_sales", {"store": store}, _roles({"store": mean}, "cost"), real=demand == "normal")
 
 

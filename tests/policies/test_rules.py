@@ -110,6 +110,13 @@ def test_newsvendor_is_the_quantile_of_the_protection_interval() -> None:
     assert policy.level.item() == 13
 
 
+def test_textbook_levels_of_lost_sales_aim_at_the_critical_ratio() -> None:
+    # 15 + 0.8416 x sqrt(15), P = 2 + 1 days of Poisson(5), p / (p + h) = 0.8
+    network = load_network("lost_sales", demand="poisson", mean=5, lead_time=2, penalty=4)
+    assert make_policy("base_stock", network).level.item() == pytest.approx(18.2595, abs=1e-4)  # type: ignore[attr-defined]
+    assert load_network("lost_sales", penalty=0).nodes["store"].target_service == 0.95
+
+
 def test_newsvendor_reproduces_the_exact_backorder_levels() -> None:
     from pathlib import Path
 
