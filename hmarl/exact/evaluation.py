@@ -10,11 +10,16 @@ the long-run average cost lies between the smallest and the largest component of
 finding the maximal gain for Markov decision processes", Operations Research 17; Puterman 1994, "Markov Decision
 Processes", theorem 8.5.5). Value iteration brings the two together; it is damped, so that it does so for periodic
 chains too.
+
+Some policies have no limit of stock: an actor that orders a unit however much there is. Days that lead beyond a limit
+then lead back to the opening stock instead; the limit is raised until they are rarer than :data:`RARE`, which is the
+average of another cost, 1 on such days.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numba import njit
@@ -34,7 +39,10 @@ MOST_DEMANDS = 1_000_000  # of all customers together, a day
 MOST_TRANSITIONS = 40_000_000  # states x demands
 TOLERANCE = 1e-7  # half the width between the two bounds, relative to the cost where that is above 1
 
-_MOST_UNITS, _MOST_DAYS = 1000, 365  # of stock: so many units, and so many days of mean demand, are not passed
+RARE = 1e-9  # share of days, in the long run, that may lead to more units than are followed
+
+_FEW_UNITS, _MORE_UNITS = 100, 4  # above the opening stock in the first try, and how many times as many in the next
+_MOST_UNITS, _MOST_DAYS = 1000, 365  # the limit in the last: so many units and so many days of mean demand
 
 _NEGLIGIBLE = 1e-12  # demands that are left out have this probability, all together
 _ROWS = 8192  # states, or states and demands, played at once
@@ -82,7 +90,8 @@ def policy_cost(network: Network, policy: Policy, *, most_transitions: int = MOS
     Returns
     -------
     float
-        Right within :data:`TOLERANCE`.
+        Right within :data:`TOLERANCE`; of a policy without a limit of stock, but for days that are rarer than
+        :data:`RARE`.
 
     Raises
     ------
@@ -102,9 +111,20 @@ def policy_cost(network: Network, policy: Policy, *, most_transitions: int = MOS
     demands, probabilities = _joint_demand(network, compile_network(network))
     if isinstance(policy, ConstantOrder) and _stock_may_grow(network) and len(probabilities) > 1:
         return constant_order_cost(network, policy)
-    most_states = min(MOST_STATES, most_transitions // len(demands))
-    after, cost = _Explorer(network, policy, demands, probabilities, most_states).explore()
-    return _average(after, probabilities, cost, f"{network.name}: policy {policy.name!r}")
+    place = f"{network.name}: policy {policy.name!r}"
+    explorer = _Explorer(network, policy, demands, probabilities, min(MOST_STATES, most_transitions // len(demands)))
+    for most_units in explorer.limits():
+        after, cost, beyond = explorer.explore(most_units)
+        if beyond.any() and _average(after, probabilities, beyond, RARE / 4)[1] > RARE:
+            continue
+        low, high = _average(after, probabilities, cost, TOLERANCE)
+        if high - low > _width(high, TOLERANCE):
+            raise InputError(
+                f"{place}: a cost between {low:g} and {high:g} a day: it depends on how it begins, or on what is very "
+                "rare"
+            )
+        return (low + high) / 2
+    raise InputError(f"{place}: more than {most_units:,} units pile up: no exact cost")
 
 
 def _stock_may_grow(network: Network) -> bool:
@@ -146,50 +166,64 @@ class _Explorer:
         self.network, self.policy = network, policy
         self.demands, self.probabilities = demands, probabilities
         self.chain, self.elsewhere = Chain(network, _ROWS), _elsewhere(network)
-        opening = _read(self.chain.simulator.state)[:1]
-        self.states = np.empty((most_states + _ROWS, opening.shape[1]), np.int32)
-        self.slots = np.full(2 ** math.ceil(math.log2(2 * len(self.states))), -1, np.int32)
+        self.opening = _read(self.chain.simulator.state)[:1]
+        self.states = np.empty((most_states + _ROWS, self.opening.shape[1]), np.int32)
+        self.slots = np.empty(2 ** math.ceil(math.log2(2 * len(self.states))), np.int32)
         self.most_states = most_states
-        mean = float(self.chain.simulator.params.mean_demand.max())
-        self.most_units = _MOST_UNITS + math.ceil(_MOST_DAYS * mean) + int(opening.max())
-        self.count = _number(opening, self.states, 0, self.slots, np.empty(1, np.int32))
 
-    def explore(self) -> tuple[NDArray[np.int32], Array]:
-        """Next states ``(states, D)`` and expected cost ``(states,)`` of a day."""
-        after, costs, done = [], [], 0
+    def limits(self) -> Iterator[int]:
+        """Units that are followed anywhere, in one try after the other."""
+        mean, opening = float(self.chain.simulator.params.mean_demand.max()), int(self.opening.max())
+        few, most = _FEW_UNITS + opening, _MOST_UNITS + opening + math.ceil(_MOST_DAYS * mean)
+        while few < most:
+            yield few
+            few *= _MORE_UNITS
+        yield most
+
+    def explore(self, most_units: int) -> tuple[NDArray[np.int32], Array, Array]:
+        """Of a day in each state: the next states ``(states, D)``, the expected cost ``(states,)``, and the probability
+        ``(states,)`` that it leads beyond so many units; then it leads to the opening stock instead."""
+        self.slots[:] = -1
+        self.count = _number(self.opening, self.states, 0, self.slots, np.empty(1, np.int32))
+        after, costs, beyond, done = [], [], [], 0
         while done < self.count:
             last = min(self.count, done + _ROWS)
             states = self.states[done:last]
             orders = self._orders(states)
-            cost = np.zeros(len(states))
+            cost, lost = np.zeros(len(states)), np.zeros(len(states))
             pairs = len(states) * len(self.demands)
             for first in range(0, pairs, _ROWS):
                 pair = np.arange(first, min(first + _ROWS, pairs))
-                after.append(self._play(states, orders, cost, *np.divmod(pair, len(self.demands))))
+                which, demand = np.divmod(pair, len(self.demands))
+                money, reached = self._play(states[which], orders[which], demand)
+                far = reached.max(1) > most_units
+                reached[far] = self.opening
+                cost += np.bincount(which, weights=money * self.probabilities[demand], minlength=len(cost))
+                lost += np.bincount(which, weights=far * self.probabilities[demand], minlength=len(lost))
+                after.append(self._numbers(reached))
             costs.append(cost)
+            beyond.append(lost)
             done = last
-        return np.concatenate(after).reshape(self.count, -1), np.concatenate(costs)
+        return np.concatenate(after).reshape(self.count, -1), np.concatenate(costs), np.concatenate(beyond)
 
     def _play(
-        self, states: NDArray[np.int32], orders: Array, cost: Array, which: NDArray[np.int64], demand: NDArray[np.int64]
-    ) -> NDArray[np.int32]:
-        """The numbers of the states that days lead to; their costs are added to `cost`."""
-        simulator, rows = self.chain.simulator, len(which)
-        which, demand = np.resize(which, _ROWS), np.resize(demand, _ROWS)
-        _write(simulator.state, states[which])
-        simulator.set_demand(self.demands[demand])
-        outcome = simulator.step(orders[which])
-        money = day_costs(simulator.params, outcome).cost.sum((1, 2)) * self.probabilities[demand]
-        cost += np.bincount(which[:rows], weights=money[:rows], minlength=len(cost))
-        numbers, reached = np.empty(rows, np.int32), _read(simulator.state)[:rows]
+        self, states: NDArray[np.int32], orders: Array, demand: NDArray[np.int64]
+    ) -> tuple[Array, NDArray[np.int32]]:
+        """Cost of a day in each state, and the states it leads to."""
+        simulator, rows = self.chain.simulator, len(states)
+        _write(simulator.state, np.resize(states, (_ROWS, states.shape[1])))
+        simulator.set_demand(self.demands[np.resize(demand, _ROWS)])
+        outcome = simulator.step(np.resize(orders, simulator.shape))
+        return day_costs(simulator.params, outcome).cost[:rows].sum((1, 2)), _read(simulator.state)[:rows]
+
+    def _numbers(self, reached: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The numbers of states."""
+        numbers = np.empty(len(reached), np.int32)
         self.count = _number(reached, self.states, self.count, self.slots, numbers)
-        place = f"{self.network.name}: policy {self.policy.name!r}"
-        if reached.max() > self.most_units:
-            raise InputError(f"{place}: more than {self.most_units:,} units may pile up: no exact cost")
         if self.count > self.most_states:
             raise InputError(
-                f"{place}: more than {self.most_states:,} states, each with {len(self.demands):,} demands a day: "
-                "too many for an exact cost"
+                f"{self.network.name}: policy {self.policy.name!r}: more than {self.most_states:,} states, each with "
+                f"{len(self.demands):,} demands a day: too many for an exact cost"
             )
         return numbers
 
@@ -262,14 +296,17 @@ def _sweep(after, probabilities, cost, value, gain):
         gain[s] = expected - value[s]
 
 
-def _average(after: NDArray[np.int32], probabilities: Array, cost: Array, place: str) -> float:
+def _average(after: NDArray[np.int32], probabilities: Array, cost: Array, tolerance: float) -> tuple[float, float]:
+    """Two bounds of the average cost a day, as close as the tolerance asks for where they come so close."""
     value, gain = np.zeros(len(cost)), np.empty(len(cost))
     for _ in range(_MOST_SWEEPS):
         _sweep(after, probabilities, cost, value, gain)
         low, high = float(gain.min()), float(gain.max())
-        if high - low <= 2 * TOLERANCE * max(1.0, abs(high)):
-            return (low + high) / 2
+        if high - low <= _width(high, tolerance):
+            break
         value += _DAMPING * (gain - low)
-    raise InputError(
-        f"{place}: a cost between {low:g} and {high:g} a day: it depends on how it begins, or on what is very rare"
-    )
+    return low, high
+
+
+def _width(cost: float, tolerance: float) -> float:
+    return 2 * tolerance * max(1.0, abs(cost))

@@ -134,6 +134,15 @@ def test_a_constant_order_costs_what_it_costs_in_the_long_run(demand: str, quant
     assert abs(costs.mean() - policy_cost(network, policy)) < 4 * costs.std() / 200**0.5
 
 
+@pytest.mark.parametrize("quantity", [1, 4])
+@pytest.mark.parametrize("demand", ["poisson", "geometric"])
+def test_stock_without_a_limit_is_followed_as_far_as_it_matters(demand: str, quantity: int) -> None:
+    network = load_network("lost_sales", demand=demand)
+    policy = make_policy("constant", network, quantity=quantity)
+    roomy = load_network("lost_sales", demand=demand, **{"store.storage_capacity": 1e6})  # so states are listed
+    assert policy_cost(roomy, policy) == pytest.approx(policy_cost(network, policy), abs=2e-6)
+
+
 def learned(network: Network) -> LearnedPolicy:
     """An actor of random weights for each role."""
     rng, actors = np.random.default_rng(1), {}
@@ -206,8 +215,8 @@ def test_too_many_states_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"different demands a day, an exact cost takes 1,000,000"):
         policy_cost(load_network("one_warehouse", mean_demand=[2] * 8), policy)
     roomy = load_network("lost_sales", **{"store.storage_capacity": 1e6})
-    with pytest.raises(InputError, match=r"policy 'constant': more than 2,840 units may pile up"):
-        policy_cost(roomy, make_policy("constant", network, quantity=4))
+    with pytest.raises(InputError, match=r"policy 'constant': more than 2,840 units pile up"):
+        policy_cost(roomy, make_policy("constant", network, quantity=6))
     monkeypatch.setattr(evaluation, "MOST_STATES", 20)
     with pytest.raises(InputError, match=r"more than 20 states"):
         policy_cost(network, policy)
