@@ -36,7 +36,7 @@ Array = NDArray[np.float64]
 
 MOST_STATES = 2_000_000
 MOST_DEMANDS = 1_000_000  # of all customers together, a day
-MOST_TRANSITIONS = 40_000_000  # states x demands
+MOST_TRANSITIONS = 20_000_000  # states x demands
 TOLERANCE = 1e-7  # half the width between the two bounds, relative to the cost where that is above 1
 
 RARE = 1e-9  # share of days, in the long run, that may lead to more units than are followed
@@ -45,7 +45,7 @@ _FEW_UNITS, _MORE_UNITS = 100, 4  # above the opening stock in the first try, an
 _MOST_UNITS, _MOST_DAYS = 1000, 365  # the limit in the last: so many units and so many days of mean demand
 
 _NEGLIGIBLE = 1e-12  # demands that are left out have this probability, all together
-_ROWS = 8192  # states, or states and demands, played at once
+_FEW_ROWS, _ROWS = 512, 8192  # states, or states and demands, played at once
 _DAMPING = 0.9
 _MOST_SWEEPS = 5_000
 _STOCK = ("on_hand", "in_transit", "owed", "backorders", "orders_sent")  # what makes up a state
@@ -165,15 +165,15 @@ class _Explorer:
     ) -> None:
         self.network, self.policy = network, policy
         self.demands, self.probabilities = demands, probabilities
-        self.chain, self.elsewhere = Chain(network, _ROWS), _elsewhere(network)
-        self.opening = _read(self.chain.simulator.state)[:1]
+        self.chains = [(Chain(network, rows), _elsewhere(network, rows)) for rows in (_FEW_ROWS, _ROWS)]
+        self.opening = _read(self.chains[0][0].simulator.state)[:1]
         self.states = np.empty((most_states + _ROWS, self.opening.shape[1]), np.int32)
         self.slots = np.empty(2 ** math.ceil(math.log2(2 * len(self.states))), np.int32)
         self.most_states = most_states
 
     def limits(self) -> Iterator[int]:
         """Units that are followed anywhere, in one try after the other."""
-        mean, opening = float(self.chain.simulator.params.mean_demand.max()), int(self.opening.max())
+        mean, opening = float(compile_network(self.network).mean_demand.max()), int(self.opening.max())
         few, most = _FEW_UNITS + opening, _MOST_UNITS + opening + math.ceil(_MOST_DAYS * mean)
         while few < most:
             yield few
@@ -210,11 +210,12 @@ class _Explorer:
         self, states: NDArray[np.int32], orders: Array, demand: NDArray[np.int64]
     ) -> tuple[Array, NDArray[np.int32]]:
         """Cost of a day in each state, and the states it leads to."""
-        simulator, rows = self.chain.simulator, len(states)
-        _write(simulator.state, np.resize(states, (_ROWS, states.shape[1])))
-        simulator.set_demand(self.demands[np.resize(demand, _ROWS)])
+        count = len(states)
+        simulator = self.chains[count > _FEW_ROWS][0].simulator
+        _write(simulator.state, states)
+        simulator.set_demand(self.demands[np.resize(demand, simulator.replications)])
         outcome = simulator.step(np.resize(orders, simulator.shape))
-        return day_costs(simulator.params, outcome).cost[:rows].sum((1, 2)), _read(simulator.state)[:rows]
+        return day_costs(simulator.params, outcome).cost[:count].sum((1, 2)), _read(simulator.state)[:count]
 
     def _numbers(self, reached: NDArray[np.int32]) -> NDArray[np.int32]:
         """The numbers of states."""
@@ -230,8 +231,8 @@ class _Explorer:
     def _orders(self, states: NDArray[np.int32]) -> Array:
         """The policy's orders in some states, at most as many as are played at once."""
         asked = []
-        for chain in (self.chain, self.elsewhere):
-            _write(chain.simulator.state, np.resize(states, (_ROWS, states.shape[1])))
+        for chain in self.chains[len(states) > _FEW_ROWS]:
+            _write(chain.simulator.state, states)
             asked.append(self.policy.orders(chain)[: len(states)])
         if not np.array_equal(asked[0], asked[1]):
             raise InputError(
@@ -241,12 +242,12 @@ class _Explorer:
         return asked[0]
 
 
-def _elsewhere(network: Network) -> Chain:
+def _elsewhere(network: Network, rows: int) -> Chain:
     """A chain on another day, of another past and other draws."""
-    chain, rng = Chain(network, _ROWS, seed=1), np.random.default_rng(0)
+    chain, rng = Chain(network, rows, seed=1), np.random.default_rng(0)
     for array in (*chain.known, *chain.simulator.outcome):
         array[...] = rng.uniform(0, 20, array.shape)
-    chain.simulator.state.day[:] = rng.integers(1, network.days + 1, _ROWS)
+    chain.simulator.state.day[:] = rng.integers(1, network.days + 1, rows)
     return chain
 
 
@@ -256,8 +257,9 @@ def _read(state: State) -> NDArray[np.int32]:
     return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1).astype(np.int32)
 
 
-def _write(state: State, rows: NDArray[np.int32]) -> None:
-    column = 0
+def _write(state: State, states: NDArray[np.int32]) -> None:
+    """Go to these states; where they are fewer than the replications, again from the first one on."""
+    rows, column = np.resize(states, (len(state.day), states.shape[1])), 0
     for name in _STOCK:
         part = getattr(state, name)
         width = math.prod(part.shape[1:])
