@@ -18,15 +18,15 @@ _TAIL = 1e-13  # probability of more stock than is looked at
 def constant_order_cost(network: Network, policy: ConstantOrder) -> float:
     """Long-run average cost of a constant order, money a day; infinite where it is not below mean demand.
 
-    With z the order, what is left at the end of a day follows Lindley's recursion ``W' = max(W + z - D, 0)``,
-    whatever the lead time, and what is lost is on average ``E D - z`` a day (Reiman 2004, "A new and simple policy
-    for a continuous review lost-sales inventory model"; Xin and Goldberg 2016, "Optimality gap of constant-order
-    policies decays exponentially in the lead time for lost sales models", Operations Research 64). W has no upper
+    With z the order, what is left at the end of a day follows ``W' = max(W + z - D, 0)`` (Lindley 1952, "The theory of
+    queues with a single server", Proceedings of the Cambridge Philosophical Society 48), whatever the lead time, and
+    what is lost is on average ``E D - z`` a day (Xin and Goldberg 2016, "Optimality gap of constant-order policies
+    decays exponentially in the lead time for lost sales models", Operations Research 64). W has no upper
     limit, but ``P(W > w) <= exp(-theta w)`` with ``E exp(theta (z - D)) = 1`` (Kingman 1964, "A martingale inequality
     in the theory of queues", Proceedings of the Cambridge Philosophical Society 60).
     """
     chain = Chain(network)
-    order = round(float(chain.step(policy.orders(chain)).ordered.item()))
+    order = int(chain.step(policy.orders(chain)).ordered.item())
     params = chain.simulator.params
     demand = network.item(network.node_names[0], network.skus[0]).demand
     assert demand is not None

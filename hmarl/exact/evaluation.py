@@ -8,8 +8,8 @@ each state and the states of the next morning. With T the operator
 
 the long-run average cost lies between the smallest and the largest component of T v - v, whatever v (Odoni 1969, "On
 finding the maximal gain for Markov decision processes", Operations Research 17; Puterman 1994, "Markov Decision
-Processes", theorem 8.5.5). Value iteration brings the two together; it is damped, so that it does so for periodic
-chains too.
+Processes", section 8.5). Value iteration brings the two together; it is damped, so that it does so for periodic
+chains too. Demands of a probability below 1e-12 all together are left out.
 
 Some policies have no limit of stock: an actor that orders a unit however much there is. Days that lead beyond a limit
 then lead back to the opening stock instead; the limit is raised until they are rarer than :data:`RARE`, which is the
@@ -38,7 +38,6 @@ MOST_STATES = 2_000_000
 MOST_DEMANDS = 1_000_000  # of all customers together, a day
 MOST_TRANSITIONS = 20_000_000  # states x demands
 TOLERANCE = 1e-7  # half the width between the two bounds, relative to the cost where that is above 1
-
 RARE = 1e-9  # share of days, in the long run, that may lead to more units than are followed
 
 _FEW_UNITS, _MORE_UNITS = 100, 4  # above the opening stock in the first try, and how many times as many in the next
@@ -58,6 +57,7 @@ def refusal(network: Network) -> str | None:
     if network.finite:
         return "its days are all there are, there is no long run"
     for name, node in network.nodes.items():
+        demands = [network.item(name, sku).demand for sku in network.skus]
         reasons = {
             "lead times that vary": not isinstance(node.lead_time, int),
             f"a review period of {node.review_period}": node.review_period > 1,
@@ -65,9 +65,8 @@ def refusal(network: Network) -> str | None:
             "orders that get lost": node.order_loss > 0,
             "shipments that get lost": node.shipment_loss > 0,
             "outages or delays": bool(node.outages or node.delays),
+            "demand that is not the same every day": any(d is not None and not d.stationary for d in demands),
         }
-        demands = [network.item(name, sku).demand for sku in network.skus]
-        reasons["demand that is not the same every day"] = any(d is not None and not d.stationary for d in demands)
         for reason, holds in reasons.items():
             if holds:
                 return f"{name} has {reason}"
