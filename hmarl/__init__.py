@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hmarl.errors import InputError
-    from hmarl.exact import Optimum, optimal_cost
+    from hmarl.exact import Bound, Optimum, lower_bound, optimal_cost, policy_cost
     from hmarl.learning.run import Run, train
     from hmarl.network import Network, load_network
     from hmarl.report import Evaluation, evaluate
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Bound",
     "Evaluation",
     "InputError",
     "Network",
@@ -29,11 +30,14 @@ __all__ = [
     "Simulator",
     "evaluate",
     "load_network",
+    "lower_bound",
     "optimal_cost",
+    "policy_cost",
     "train",
 ]
 
 _HOME = {
+    "Bound": "hmarl.exact",
     "Evaluation": "hmarl.report",
     "InputError": "hmarl.errors",
     "Network": "hmarl.network",
@@ -42,7 +46,9 @@ _HOME = {
     "Simulator": "hmarl.simulator",
     "evaluate": "hmarl.report",
     "load_network": "hmarl.network",
+    "lower_bound": "hmarl.exact",
     "optimal_cost": "hmarl.exact",
+    "policy_cost": "hmarl.exact",
 }
 
 
