@@ -163,6 +163,8 @@ def _skip(chain: Chain, periods: int) -> None:
     state, known, network = chain.simulator.state, chain.known, chain.network
     state.day[:] += periods
     state.drawn_until[:] = state.day
+    if periods:
+        known.yesterday[:] = known.forecast
     if network.forecast.method == "seasonal" and network.period == "day":
         weekday = (WEEKDAYS.index(network.first_weekday) + int(state.day[0])) % 7
         known.forecast[:] = known.level * known.factor[..., weekday]

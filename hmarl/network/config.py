@@ -209,8 +209,9 @@ class RoleSettings(Config):
 
     observation: Literal["default", "pipeline", "stock"] = Field(
         "default",
-        description="default: the role's few numbers; pipeline: and arrivals by day, weekday, costs; stock: only what "
-        "there is and what is on its way, all that matters where demand does not change",
+        description="default: the role's few numbers; pipeline: and arrivals by day, weekday, costs, at "
+        "stores yesterday's demand; stock: only what there is and what is on its way, all that matters where demand "
+        "does not change",
     )
     pipeline_days: int | None = Field(
         None,

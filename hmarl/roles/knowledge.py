@@ -11,7 +11,7 @@ from hmarl.network.config import ForecastSettings
 from hmarl.simulator import Params, rows
 from hmarl.simulator.memory import declare, fields
 
-declare(types.float64, 3, "forecast variance level service late planned uncertain")
+declare(types.float64, 3, "forecast variance level yesterday service late planned uncertain")
 declare(types.float64, 4, "factor window week")
 declare(types.int64, 0, "method weekdays first_weekday")
 declare(types.float64, 1, "smoothing")
@@ -28,6 +28,7 @@ class Knowledge(NamedTuple):
     variance: np.ndarray  # (B, N, S) of its errors, units squared
     level: np.ndarray  # (B, N, S) the forecast before the weekday's factor
     factor: np.ndarray  # (B, N, S, 7) of the weekdays
+    yesterday: np.ndarray  # (B, N, S) yesterday's demand, units
     window: np.ndarray  # (B, N, S, W) the last W days' demand, a ring
     service: np.ndarray  # (B, N, S) share of yesterday's demand met from stock on the day; 1 without demand
     late: np.ndarray  # (B, N, S) share of yesterday's shipments to the nodes below that was due on an earlier day
@@ -52,6 +53,7 @@ def begin(knowledge: Knowledge, params: Params, chosen: np.ndarray | slice) -> N
     """Begin with what is known before the first day: the network's mean demand and its spread."""
     knowledge.forecast[chosen] = params.mean_demand
     knowledge.level[chosen] = params.mean_demand
+    knowledge.yesterday[chosen] = params.mean_demand
     knowledge.variance[chosen] = params.demand_std**2
     knowledge.window[chosen] = params.mean_demand[..., None]
     for array in (knowledge.factor, knowledge.service, knowledge.week):
@@ -142,6 +144,7 @@ def learn(w):
     planned, uncertain, service, late, week = fields(w, "planned uncertain service late week")
     demand, unmet, incoming, filled, heard, owed = fields(w, "demand unmet incoming filled heard owed")
     day, child_start, child, keep, scratch = fields(w, "day child_start child keep_unfilled learn_rows")
+    yesterday = fields(w, "yesterday")
     method, smoothing, weekdays, first_weekday = fields(w, "method smoothing weekdays first_weekday")
     place, week_place, weekday = fields(w, "scratch_due scratch_days scratch_columns")
     observed, met, old, shipped, waiting = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
@@ -156,6 +159,7 @@ def learn(w):
             rows.copy(planned[n, k], forecast[n, k])
             rows.copy(uncertain[n, k], variance[n, k])
             _observe(demand[n, k], incoming[n, k], forecast[n, k], variance[n, k], smoothing[2], observed)
+            rows.copy(yesterday[n, k], observed)
             if method == 0:
                 _exchange(window[n, k], place, observed, old)
                 _average(observed, old, width, level[n, k], forecast[n, k])

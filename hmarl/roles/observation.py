@@ -71,6 +71,7 @@ def _names_by_kind(network: Network, role: str) -> tuple[str, ...]:
         )
         names += ("holding_cost", "shortage_cost", "order_cost", "days_left")
         names += tuple(f"weekday_{k}" for k in range(7)) if network.period == "day" else ()
+        names += ("demand_yesterday",) if role == "store" else ()
     return names
 
 
@@ -297,9 +298,9 @@ def _observe_stock(w, n, k, b0, b1, role, apart, out):
 
 
 @njit(error_model="numpy")
-def _observe_pipeline(w, n, k, b0, b1, apart, out):
-    """Arrivals by day, what is owed, the forecast, season, costs, days left."""
-    day = fields(w, "day")
+def _observe_pipeline(w, n, k, b0, b1, role, apart, out):
+    """Arrivals by day, what is owed, the forecast, season, costs, days left, a store's demand of yesterday."""
+    day, yesterday = fields(w, "day yesterday")
     forecast, variance, mean, rate, tile = fields(w, "forecast variance mean rate tile")
     holding, shortage, order_cost = fields(w, "holding_cost shortage_cost order_cost")
     ahead, episode = fields(w, "days_ahead episode_days")
@@ -323,6 +324,8 @@ def _observe_pipeline(w, n, k, b0, b1, apart, out):
         weekday = (today + first_weekday) % 7
         for f in range(7 if weekdays else 0):
             out[b, 10 + f] = 1.0 if f == weekday else 0.0
+    if role == 0:
+        _put(yesterday[n, k, b0:b1], per_unit, out[:, out.shape[1] - 1])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -352,7 +355,7 @@ def observe_pipeline(w, role, apart, first, out):
     for b0 in range(0, replications, TILE):
         b1 = min(b0 + TILE, replications)
         for a in range(agents):
-            _observe_pipeline(w, nodes[a // skus], a % skus, b0, b1, apart, out[b0:b1, a, first:])
+            _observe_pipeline(w, nodes[a // skus], a % skus, b0, b1, role, apart, out[b0:b1, a, first:])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

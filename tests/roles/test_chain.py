@@ -228,6 +228,16 @@ def test_the_pipeline_observation_adds_arrivals_costs_and_the_calendar():
     assert [seen[f"weekday_{k}"] for k in range(7)] == [0, 1, 0, 0, 0, 0, 0]
 
 
+def test_a_store_with_the_pipeline_sees_yesterdays_demand():
+    role = {"observation": "pipeline"}
+    chain = Chain(small(roles={"store": role, "warehouse": role}))
+    assert observed(chain, "store")["demand_yesterday"] == 1  # nothing but the mean is known before the first day
+    chain.step(orders(5, 10, 7, 9))
+    assert observed(chain, "store")["demand_yesterday"] == pytest.approx(0.8)
+    assert observed(chain, "store", 1)["demand_yesterday"] == 1
+    assert "demand_yesterday" not in observed(chain, "warehouse")
+
+
 def test_the_last_day_told_apart_holds_all_later_arrivals():
     role = {"observation": "pipeline", "pipeline_days": 1}
     chain = Chain(small(roles={"supplier": role, "warehouse": {"observation": "pipeline"}}))
