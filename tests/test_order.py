@@ -155,6 +155,17 @@ def test_stores_that_ran_out_yesterday_are_seen_as_such(tmp_path):
     assert seen[0, names.index("service_level_7_days")] < 1
 
 
+def test_yesterdays_demand_is_known_where_the_sales_reach_until_yesterday(tmp_path):
+    on = network()
+    learned(on).save(tmp_path / "policy")
+    path = sales(tmp_path)
+    written(path, path.read_text().replace("2024-03-10,north,tea,17,yes", "2024-03-10,north,tea,31,yes"))
+    chain, _ = warm_chain(on, tmp_path / "policy", read_sales(path), TODAY)
+    np.testing.assert_array_equal(chain.known.yesterday[0, 1], [31, 4])
+    chain, _ = warm_chain(on, tmp_path / "policy", read_sales(path), TODAY + datetime.timedelta(days=2))
+    np.testing.assert_allclose(chain.known.yesterday[0, 1], [(6 * 17 + 31) / 7, 4])  # all that is known: the forecast
+
+
 def test_review_days_today_is_one(tmp_path):
     nodes = network().model_dump(exclude_none=True)["nodes"]
     nodes["north"]["review_period"] = 4
