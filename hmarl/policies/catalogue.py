@@ -13,7 +13,7 @@ from scipy.special import ndtri
 from hmarl.errors import InputError, unknown
 from hmarl.network.config import Network
 from hmarl.policies import levels
-from hmarl.policies.forecast import ForecastBaseStock, make_forecast_base_stock
+from hmarl.policies.forecast import CappedForecastBaseStock, ForecastBaseStock, make_forecast_base_stock
 from hmarl.policies.myopic import Myopic
 from hmarl.policies.rules import (
     BaseStock,
@@ -83,8 +83,8 @@ def _newsvendor(network: Network, name: str, critical_ratio: Array) -> Policy:
     return BaseStock(levels.newsvendor_level(compile_network(network), critical_ratio), name=name)
 
 
-def _forecast(network: Network, name: str, safety_factor: Array) -> Policy:
-    return make_forecast_base_stock(network, safety_factor, name)
+def _forecast(network: Network, name: str, safety_factor: Array, cap: Array | None = None) -> Policy:
+    return make_forecast_base_stock(network, safety_factor, name, cap)
 
 
 def _myopic(network: Network, name: str, critical_ratio: Array) -> Policy:
@@ -151,9 +151,23 @@ RULES: dict[str, Rule] = {
         lambda n, p: {"safety_factor": ndtri(p.target_service)},
         _forecast,
     ),
+    "capped_forecast": Rule(
+        "forecast, at most a cap an order, which follows season and weekday too",
+        lambda n, p: {"safety_factor": ndtri(p.target_service), "cap": _textbook_cap(p)},
+        _forecast,
+    ),
 }
 
-TUNABLE = ("s_S", "base_stock", "capped_base_stock", "echelon_base_stock", "forecast", "s_Q", "constant")
+TUNABLE = (
+    "s_S",
+    "base_stock",
+    "capped_base_stock",
+    "echelon_base_stock",
+    "forecast",
+    "capped_forecast",
+    "s_Q",
+    "constant",
+)
 
 POLICIES: dict[str, str] = {
     **{name: rule.description for name, rule in RULES.items()},
@@ -176,6 +190,7 @@ _NAME_OF: dict[type, str] = {
     EchelonBaseStock: "echelon_base_stock",
     Myopic: "myopic",
     ForecastBaseStock: "forecast",
+    CappedForecastBaseStock: "capped_forecast",
 }
 _UNITS = ("high", "quantity", "reorder_point", "order_up_to", "level", "cap")
 _PARAMETERS = (*_UNITS, "safety_factor", "critical_ratio")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,61 +63,106 @@ class ForecastBaseStock:
 
     def levels(self, chain: Chain) -> Array:
         """The levels of this morning, ``(B, N, S)`` units."""
-        known, day = chain.known, chain.simulator.state.day
-        forecast = known.forecast
-        length = len(self.ahead)
-        ahead = self.ahead[np.where(day < length, day, length - self.cycle + (day - length) % self.cycle)]
-        if self.first_weekday >= 0:
-            forecast = known.level * self._weekdays_ahead(known.factor, day)
+        known = chain.known
+        forecast = self._forecast(chain, np.zeros_like(self.days), self.days)
         spread = np.sqrt(self.days * known.variance + forecast**2 * self.lead_variance)
-        return np.maximum(forecast * ahead + self.safety_factor * spread, 0.0)
+        return np.maximum(forecast * self._of_today(self.ahead, chain) + self.safety_factor * spread, 0.0)
 
-    def _weekdays_ahead(self, factor: Array, day: NDArray[np.int64]) -> Array:
-        """Mean weekday factor of the days that an order of today must last for, ``(B, N, S)``."""
-        weekday = (day[:, None] + self.first_weekday + np.arange(7)) % 7
-        ordered = np.take_along_axis(factor, weekday[:, None, None, :], axis=3)
+    def _of_today(self, table: Array, chain: Chain) -> Array:
+        """Today's row of a table by day, ``(B, N, S)``."""
+        day, length = chain.simulator.state.day, len(table)
+        return table[np.where(day < length, day, length - self.cycle + (day - length) % self.cycle)]
+
+    def _forecast(self, chain: Chain, first: Array, days: Array) -> Array:
+        """Forecast of a day, ``(B, N, S)`` units; a seasonal one has the mean weekday factor of the `days` days that
+        begin `first` days ahead, ``(N, 1)`` both."""
+        if self.first_weekday < 0:
+            return chain.known.forecast
         k = np.arange(7)
-        whole, rest = np.divmod(self.days, 7.0)
-        weights = (whole + np.clip(rest - k, 0.0, 1.0)) / self.days  # (N, 7)
-        return np.einsum("bnsk,nk->bns", ordered, weights)
+        weekday = (chain.simulator.state.day[:, None] + self.first_weekday + k) % 7
+        ordered = np.take_along_axis(chain.known.factor, weekday[:, None, None, :], axis=3)
+        whole, rest = np.divmod(days, 7.0)
+        weights = (whole + np.clip(rest - (k - first) % 7, 0.0, 1.0)) / days  # (N, 7)
+        return chain.known.level * np.einsum("bnsk,nk->bns", ordered, weights)
 
 
-def make_forecast_base_stock(network: Network, safety_factor: Array, name: str) -> ForecastBaseStock:
-    """The rule for a network, from what its calendar says."""
+@dataclass(frozen=True)
+class CappedForecastBaseStock(ForecastBaseStock):
+    """:class:`ForecastBaseStock` whose orders are capped: with lost sales, what a late order cannot save is not ordered
+    (Xin, "Understanding the performance of capped base-stock policies in lost-sales inventory models", Operations
+    Research 69, 2021).
+
+    The cap follows the calendar as the level does: it is `cap` where the days from one order's arrival to the next's
+    are expected to bring mean demand.
+
+    Parameters
+    ----------
+    cap
+        ``(N, S)``, or broadcastable to ``(B, N, S)``: the largest order on a mean day, units.
+    served, review
+        ``(days, N, S)`` as `ahead`, of the days that an order serves alone, and ``(N, 1)`` how many these are.
+    """
+
+    cap: Array = field(kw_only=True)
+    served: Array = field(kw_only=True)
+    review: Array = field(kw_only=True)
+
+    def orders(self, chain: Chain) -> Array:
+        forecast = self._forecast(chain, np.rint(self.days - self.review), self.review)
+        expected = forecast * self._of_today(self.served, chain) / (self.review * chain.mean_demand)
+        return np.minimum(super().orders(chain), self.cap * expected)
+
+
+def make_forecast_base_stock(
+    network: Network, safety_factor: Array, name: str, cap: Array | None = None
+) -> ForecastBaseStock:
+    """The rule for a network, from what its calendar says; capped where there is a cap."""
     params = compile_network(network)
     seasonal = network.forecast.method == "seasonal" and network.period == "day"
     days = protection_days(params)
-    way = days - params.review_period[:, None] + way_to_stores(params)[0]
-    ahead, cycle = _ahead_table(network, params, days[:, 0], seasonal)
-    return ForecastBaseStock(
-        safety_factor=safety_factor,
-        ahead=ahead,
-        cycle=cycle,
-        days=days,
-        lead_variance=params.lead_variance[:, None],
-        first_weekday=WEEKDAYS.index(network.first_weekday) if seasonal else -1,
-        last_order=network.days - 1 - way if network.finite else np.full_like(days, np.inf),
-        name=name,
-    )
+    review = params.review_period[:, None].astype(np.float64)
+    way = days - review + way_to_stores(params)[0]
+    ahead, cycle = _ahead_table(network, params, np.zeros(len(days)), days[:, 0], seasonal)
+    fields: dict[str, Any] = {
+        "safety_factor": safety_factor,
+        "ahead": ahead,
+        "cycle": cycle,
+        "days": days,
+        "lead_variance": params.lead_variance[:, None],
+        "first_weekday": WEEKDAYS.index(network.first_weekday) if seasonal else -1,
+        "last_order": network.days - 1 - way if network.finite else np.full_like(days, np.inf),
+        "name": name,
+    }
+    if cap is None:
+        return ForecastBaseStock(**fields)
+    served, _ = _ahead_table(network, params, (days - review)[:, 0], review[:, 0], seasonal)
+    return CappedForecastBaseStock(**fields, cap=cap, served=served, review=review)
 
 
-def _ahead_table(network: Network, params: Params, days: Array, seasonal: bool) -> tuple[Array, int]:
-    """By day: demand expected over the next `days` days over the mean that that day's forecast stands for."""
+def _ahead_table(network: Network, params: Params, first: Array, days: Array, seasonal: bool) -> tuple[Array, int]:
+    """By day: demand expected over the `days` days that begin `first` days ahead, over the mean that that day's
+    forecast stands for; the arguments are ``(N,)``."""
     memory = network.forecast.window if network.forecast.method == "moving_average" else 30
     start, cycle = (int(v) for v in params.demand.calendar)
     cycle = min(cycle, _LONGEST_TABLE)
     length = min(cycle * (math.ceil((memory + start + 1) / cycle) + 1), 2 * _LONGEST_TABLE)
-    furthest = math.ceil(days.max()) + 1
+    furthest = math.ceil((first + days).max()) + 2
     relative = _relative_demand(network, params, length + furthest, seasonal)
     if np.allclose(relative, 1.0):
         return np.broadcast_to(days[:, None], params.mean_demand.shape)[None].copy(), 1
     total = np.concatenate([np.zeros((1, *relative.shape[1:])), np.cumsum(relative, axis=0)])
     morning = np.arange(length)
     ahead = np.empty((length, *params.mean_demand.shape))
-    for n, interval in enumerate(days):
-        whole, rest = int(interval), interval - int(interval)
-        ahead[:, n] = total[morning + whole, n] - total[morning, n] + rest * relative[morning + whole, n]
+    for n in range(len(days)):
+        ahead[:, n] = _total_until(total[:, n], morning + first[n] + days[n])
+        ahead[:, n] -= _total_until(total[:, n], morning + first[n])
     return ahead / np.maximum(_smoothed(network, relative)[:length], 0.05), cycle
+
+
+def _total_until(total: Array, time: Array) -> Array:
+    """Sums of the days before a time, ``(days, S)``; of a day that has begun its part."""
+    whole = time.astype(np.int64)
+    return total[whole] + (time - whole)[:, None] * (total[whole + 1] - total[whole])
 
 
 def _relative_demand(network: Network, params: Params, days: int, seasonal: bool) -> Array:

@@ -219,6 +219,21 @@ def test_forecast_levels_follow_the_season(method: str) -> None:
     assert forecast_levels(network, 200, safety_factor=0)[150:] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize(("method", "error"), [("moving_average", 1e-6), ("seasonal", 0.03)])
+def test_a_forecasts_cap_follows_the_days_that_an_order_serves(method: str, error: float) -> None:
+    network = weekend_shop(quantities="real", forecast={"method": method})
+    policy = make_policy("capped_forecast", network, safety_factor=1000, cap=9)
+    # mean demand is 90 / 7; an order of Friday serves Saturday's 20, of Saturday Sunday's
+    expected = [9 * demand / (90 / 7) for demand in (10, 10, 10, 10, 20, 20, 10)]
+    assert first_orders(network, policy, 210)[203:] == pytest.approx(expected, rel=error)
+
+
+def test_a_forecast_without_need_of_its_cap_is_the_plain_one() -> None:
+    network = shop(node={"lead_time": {"low": 1, "high": 2}, "review_period": 3}, forecast={"method": "seasonal"})
+    capped = make_policy("capped_forecast", network, cap=10_000)
+    assert first_orders(network, capped, 28) == first_orders(network, make_policy("forecast", network), 28)
+
+
 def test_forecast_safety_stock_grows_with_the_errors() -> None:
     # on the first morning: f = 5, u = 2, P = 3
     assert forecast_levels(shop(), 1, safety_factor=2)[0] == pytest.approx(15 + 2 * 2 * 3**0.5)
