@@ -63,6 +63,10 @@ PHASES: tuple[Phase, ...] = (
 )
 
 
+_FROM_SCRATCH: dict[str, Any] = {"starts_from": None, "learning_rate": 1.0, "entropy": 1.0, "critic_warmup": 0}
+"""Of the first phase of a plan: nothing was learned before that care would have to be taken of."""
+
+
 def plan(network: Network, names: Sequence[str] = ()) -> tuple[list[Phase], list[str]]:
     """The phases that a network has, and a line for each that is left out.
 
@@ -71,7 +75,8 @@ def plan(network: Network, names: Sequence[str] = ()) -> tuple[list[Phase], list
     network
         The supply chain.
     names
-        The phases wanted; none: all. A role whose phase is not wanted acts by rule in those that follow.
+        The phases wanted; none: all. A role whose phase is not wanted acts by rule in those that follow. A phase
+        that comes first learns from scratch, at PPO's own rates: ``phase4_joint`` alone trains all roles together.
 
     Returns
     -------
@@ -102,8 +107,8 @@ def plan(network: Network, names: Sequence[str] = ()) -> tuple[list[Phase], list
         elif not learns:
             raise InputError(f"--phases: {phase.name!r}: {reason}")
         else:
-            before = phases[-1].name if phases else None
-            phases.append(Phase(**{**vars(phase), "learns": learns, "starts_from": before}))
+            began = {"starts_from": phases[-1].name} if phases else _FROM_SCRATCH
+            phases.append(Phase(**{**vars(phase), "learns": learns, **began}))
     return phases, skipped
 
 

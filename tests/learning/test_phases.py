@@ -185,3 +185,12 @@ def test_a_phase_ends_early_where_nothing_gets_better(trained: Run, tmp_path: Pa
     training.run()
     assert training.state.steps == 1024
     assert training.finished
+
+
+def test_the_joint_phase_alone_learns_from_scratch_at_full_rates():
+    (alone,), _ = plan(load_network("two_store"), ["phase4_joint"])
+    ppo = PPOSettings()
+    assert alone.starts_from is None
+    assert alone.ppo(ppo) == ppo.model_copy(update={"team": 1})
+    *_, last = plan(load_network("two_store"))[0]
+    assert last.ppo(ppo).learning_rate < ppo.learning_rate
