@@ -30,9 +30,9 @@ class TrainSettings(BaseModel):
     name: str | None = Field(None, description="name of the run, a folder below --runs (default: the network's name)")
     runs: Path = Field(Path("runs"), description="folder of all runs")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="of demand, first weights and actions")
-    ppo: Literal["default", "classic"] = Field(
+    ppo: Literal["default", "quick", "classic"] = Field(
         "default",
-        description="default: what was found best by measuring; classic: the published hyperparameters",
+        description="default: nearest to the optimum; quick: a good policy in seconds; classic: the published settings",
     )
     ppo_set: dict[str, Any] = Field({}, description="change of a PPO setting, for example epochs=8; repeatable")
     phases: list[str] = Field([], description="phases to train, for example phase1_stores (default: all)")
@@ -45,11 +45,11 @@ class TrainSettings(BaseModel):
         "tuned_base_stock",
         description="rule of the roles that are not taught yet; best: the best of --rules on validation",
     )
-    steps: int = Field(1_000_000, ge=1, le=10**12, description="agent-steps of each phase (one agent, one day)")
+    steps: int = Field(4_000_000, ge=1, le=10**12, description="agent-steps of each phase (one agent, one day)")
     evaluate_every: int = Field(
-        100_000, ge=1, description="agent-steps between two validations, each with a checkpoint"
+        250_000, ge=1, description="agent-steps between two validations, each with a checkpoint"
     )
-    evaluation_episodes: int = Field(64, ge=2, le=100_000, description="episodes of a validation")
+    evaluation_episodes: int = Field(256, ge=2, le=100_000, description="episodes of a validation")
     patience: int = Field(0, ge=0, description="end a phase after so many validations without a better one; 0: never")
     compare_episodes: int = Field(200, ge=2, le=100_000, description="test episodes of the comparison at the end")
     curriculum: Path | None = Field(None, description="YAML file with a list of stages, easy ones first")
