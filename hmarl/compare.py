@@ -181,7 +181,8 @@ def compare_seeds(settings: CompareSettings, names: list[str]) -> tuple[Comparis
 
 
 def _rules(settings: CompareSettings, run: Run) -> dict[str, Policy]:
-    """What a run is compared with: its own rules or those asked for, on the network it was trained on."""
+    """What a run is compared with: its own rules and the optimum, or those asked for, on the network trained on."""
+    from hmarl.learning.job import with_optimum
     from hmarl.policies import POLICIES, make_policy
 
     if settings.network is not None or settings.set_:
@@ -191,6 +192,8 @@ def _rules(settings: CompareSettings, run: Run) -> dict[str, Policy]:
     rules: dict[str, Policy] = dict(run.rules)
     if settings.policies:
         rules = {n: rules[n] if n in rules else make_policy(n, run.network) for n in settings.policies}
+    else:
+        rules = with_optimum(run.network, rules)
     if settings.baseline and settings.baseline in POLICIES and settings.baseline not in rules:
         rules = {settings.baseline: make_policy(settings.baseline, run.network), **rules}
     return rules

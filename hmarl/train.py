@@ -31,13 +31,17 @@ def main(argv: list[str]) -> int | None:
 
 
 def summary(run: Run) -> dict[str, Any]:
-    """What ``--json`` prints: where the run is, how each phase went, the comparison."""
+    """What ``--json`` prints: where the run is, how each phase went, the comparison, the gap to the optimum."""
+    from hmarl.exact.gap import gap
+
+    found = gap(run.network, run.policy)
     return {
         "run": str(run.folder),
         "report": str(run.report),
         "policy": str(run.folder / "policy"),
         "phases": {name: run.metrics(name)[-1] for name in run.phases},
         "comparison": run.comparison.to_json(),
+        "optimum": found and found.to_json(),
     }
 
 

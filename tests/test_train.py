@@ -97,3 +97,18 @@ def test_a_network_file_names_the_run(tmp_path: Path) -> None:
     assert TrainSettings(network="two_store", name="first").run_name == "first"
     with pytest.raises(InputError, match=r"nowhere\.yaml"):
         hmarl.train(tmp_path / "nowhere.yaml", runs=tmp_path)
+
+
+def test_where_the_optimum_is_known_training_ends_with_the_gap_to_it(tmp_path: Path) -> None:
+    instance = ["--network", "lost_sales", "--set", "lead_time=1", "--set", "penalty=4"]
+    done = command(*SMALL, *instance, "--runs", str(tmp_path), "--name", "l1", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    found = result["optimum"]
+    assert found["optimal_cost"] == pytest.approx(4.0407, abs=1e-4)
+    assert found["gap"] == pytest.approx(found["cost"] / found["optimal_cost"] - 1)
+    assert found["gap"] > 0.001  # 256 steps do not find it
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("gap to the optimum: ")]
+    assert f"{100 * found['gap']:.2f} %" in line
+    assert f"{found['cost']:.4f}" in line
+    assert "optimal" in result["comparison"]["scenarios"]["normal"]

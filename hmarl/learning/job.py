@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hmarl.errors import unknown
+from hmarl.exact.gap import gap, known_optimum
 from hmarl.files import run_folder, write_atomic
 from hmarl.learning.folder import (
     COMPARISON,
@@ -38,7 +39,7 @@ from hmarl.policies import (
     simulate,
 )
 from hmarl.policies.validation import require_valid
-from hmarl.report.comparison import Comparison, compare
+from hmarl.report.comparison import OPTIMAL, Comparison, compare
 
 
 @dataclass
@@ -91,9 +92,10 @@ class Training:
         rules = self._rules()
         learned = self._learn(rules)
         self._deploy()
-        comparison = self._compared(rules, learned)
+        comparison = self._compared(with_optimum(self.network, rules), learned)
         self._judge_on_sales()
         self._report(comparison)
+        self._tell_gap(learned)
         self.reporter.say(f"done in {_minutes(time.perf_counter() - began)}")
 
     # Rules
@@ -234,6 +236,22 @@ class Training:
         if not path.exists():
             write_report(self.folder)
         self.reporter.show(comparison.table())
+
+    def _tell_gap(self, learned: Mapping[str, LearnedPolicy]) -> None:
+        """Where the optimum is known, how far above it the deployed policy is."""
+        name, policy = list(learned.items())[-1]
+        found = gap(self.network, policy)
+        if found is not None:
+            self.reporter.say(
+                f"gap to the optimum: {100 * found.share:.2f} % ({name} costs {found.cost:.4f} "
+                f"a {self.network.period}, no policy less than {found.optimal_cost:.4f}; both exact)"
+            )
+
+
+def with_optimum(network: Network, rules: Mapping[str, Policy]) -> dict[str, Policy]:
+    """The rules, and where it is known the optimal policy."""
+    optimum = known_optimum(network)
+    return {**rules} if optimum is None else {**rules, OPTIMAL: optimum.policy}
 
 
 def read_rules(folder: Path, network: Network) -> dict[str, Policy]:

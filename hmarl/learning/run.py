@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from hmarl.errors import explain
 from hmarl.files import run_folder
 from hmarl.learning.folder import COMPARISON, LOG, POLICY, REPORT, begin, locked, read_config, read_rows
-from hmarl.learning.job import Training, compare_phases, read_rules
+from hmarl.learning.job import Training, compare_phases, read_rules, with_optimum
 from hmarl.learning.progress import Reporter
 from hmarl.learning.train_settings import TrainSettings
 from hmarl.network.config import Network
@@ -102,7 +102,7 @@ class Run:
         settings = self.config["settings"]
         return compare_phases(
             self.network,
-            self.rules,
+            with_optimum(self.network, self.rules),
             self.phases,
             episodes or settings["compare_episodes"],
             settings["seed"] if seed is None else seed,

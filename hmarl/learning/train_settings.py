@@ -10,7 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hmarl.errors import explain
 from hmarl.learning.settings import PPO_SETTINGS, PPOSettings
 
-RULES = ("s_S", "base_stock", "tuned_s_S", "tuned_base_stock", "tuned_echelon_base_stock", "tuned_forecast")
+RULES = (
+    "s_S",
+    "base_stock",
+    "tuned_s_S",
+    "tuned_base_stock",
+    "tuned_capped_base_stock",
+    "tuned_echelon_base_stock",
+    "tuned_forecast",
+)
 
 
 class TrainSettings(BaseModel):
