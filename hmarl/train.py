@@ -12,6 +12,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from hmarl import command
+from hmarl.errors import InputError
 from hmarl.learning.train_settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -32,17 +33,24 @@ def main(argv: list[str]) -> int | None:
 
 def summary(run: Run) -> dict[str, Any]:
     """What ``--json`` prints: where the run is, how each phase went, the comparison, the gap to the optimum."""
-    from hmarl.exact.gap import gap
-
-    found = gap(run.network, run.policy)
     return {
         "run": str(run.folder),
         "report": str(run.report),
         "policy": str(run.folder / "policy"),
         "phases": {name: run.metrics(name)[-1] for name in run.phases},
         "comparison": run.comparison.to_json(),
-        "optimum": found and found.to_json(),
+        "optimum": _gap(run),
     }
+
+
+def _gap(run: Run) -> dict[str, float] | None:
+    from hmarl.exact.gap import gap
+
+    try:
+        found = gap(run.network, run.policy)
+    except InputError:
+        return None
+    return None if found is None else found.to_json()
 
 
 class _Callable(types.ModuleType):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hmarl.errors import InputError
 from hmarl.exact.evaluation import policy_cost
@@ -28,7 +28,7 @@ class Gap:
         """How far the cost is above the optimum, 0.01 is 1 %."""
         return self.cost / self.optimal_cost - 1
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, float]:
         """Plain numbers."""
         return {"cost": self.cost, "optimal_cost": self.optimal_cost, "gap": self.share}
 
@@ -47,11 +47,12 @@ def _known_optimum(network: str) -> Optimum | None:
 
 
 def gap(network: Network, policy: Policy) -> Gap | None:
-    """How far a policy is above the optimum; None where the optimum, or the policy's exact cost, is not in reach."""
+    """How far a policy is above the optimum; None where the optimum is not in reach.
+
+    Raises
+    ------
+    InputError
+        If the policy's exact cost is not in reach: it looks at more than the stock, or orders more than is ever sold.
+    """
     optimum = known_optimum(network)
-    if optimum is None:
-        return None
-    try:
-        return Gap(policy_cost(network, policy), optimum.cost)
-    except InputError:
-        return None
+    return None if optimum is None else Gap(policy_cost(network, policy), optimum.cost)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hmarl.errors import unknown
+from hmarl.errors import InputError, unknown
 from hmarl.exact.gap import gap, known_optimum
 from hmarl.files import run_folder, write_atomic
 from hmarl.learning.folder import (
@@ -240,7 +240,11 @@ class Training:
     def _tell_gap(self, learned: Mapping[str, LearnedPolicy]) -> None:
         """Where the optimum is known, how far above it the deployed policy is."""
         name, policy = list(learned.items())[-1]
-        found = gap(self.network, policy)
+        try:
+            found = gap(self.network, policy)
+        except InputError as error:
+            self.reporter.say(f"gap to the optimum: {error}")
+            return
         if found is not None:
             self.reporter.say(
                 f"gap to the optimum: {100 * found.share:.2f} % ({name} costs {found.cost:.4f} "
