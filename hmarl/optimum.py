@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
 
 
 def _print_bound(network: Network) -> dict[str, Any]:
-    from hmarl.exact.bounds import lower_bound
+    from hmarl.exact import lower_bound
 
     bound = lower_bound(network)
     if bound is None:

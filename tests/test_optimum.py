@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-import types
-from typing import Any
 
 import pytest
 
 from hmarl.errors import InputError
-from hmarl.exact import Bound
 from hmarl.optimum import main
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "hmarl.optimum", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def known_bound(monkeypatch: pytest.MonkeyPatch, bound: Bound | None) -> None:
-    module: Any = types.ModuleType("hmarl.exact.bounds")
-    module.lower_bound = lambda network: bound
-    monkeypatch.setitem(sys.modules, "hmarl.exact.bounds", module)
 
 
 def test_one_store_with_lost_sales(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,29 +58,41 @@ def test_the_price_of_decentralisation(capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("bound", "line"),
+    ("network", "reason"),
     [
-        (None, "two_store: no useful bound on the cost"),
-        (Bound(12.5, "every unit alone", "a book"), "two_store: no policy costs less than 12.5000 a day"),
+        ("two_store", "every lead time must be 1, that of supplier is 4"),
+        ("corner_shop", "the horizon ends, there is no long run"),
+        ("beer_game", "orders of retailer take days to be heard"),
+        ("tight_supply", "every lead time must be 1, that of warehouse is 3"),
     ],
-    ids=["none", "bound"],
 )
-def test_where_no_optimum_is_in_reach(
-    bound: Bound | None, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_without_optimum_and_bound(network: str, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError) as error:
+        main(["--network", network])
+    assert str(error.value) == f"network {network}: its optimum is not known: {reason}"
+    assert capsys.readouterr().out == f"{network}: no useful bound on the cost\n"
+
+
+@pytest.mark.parametrize(
+    ("network", "change", "bound", "reason"),
+    [
+        ("one_warehouse", "mean_demand=[2,2,2]", "each store alone", "too large: 3 stores, at most 2"),
+        ("one_warehouse", "unmet_demand=backorder", "stock moves freely", "it is none of one node, nodes in a row"),
+        ("lost_sales", "lead_time=8", "unmet demand is owed", "too large: 10^15.7 multiplications a sweep"),
+        ("serial", "unmet_demand=lost", "each store alone", "it is none of one node, nodes in a row with backorders, "),
+    ],
+)
+def test_a_bound_where_there_is_no_optimum(
+    network: str, change: str, bound: str, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    known_bound(monkeypatch, bound)
-    with pytest.raises(
-        InputError, match=r"network two_store: its optimum is not known; .*supplier: no method takes order_cap"
-    ):
-        main(["--network", "two_store", "--json"])
+    with pytest.raises(InputError, match=re.escape(f"network {network}: its optimum is not known: {reason}")):
+        main(["--network", network, "--set", change, "--json"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == line
     content = json.loads(lines[-1])
     assert content["cost"] is None
-    assert content["lower_bound"] == (
-        None if bound is None else {"value": 12.5, "name": bound.name, "source": "a book"}
-    )
-    assert "two_store" in content["reason"]
+    assert content["lower_bound"]["name"].startswith(bound)
+    assert lines[0] == f"{network}: no policy costs less than {content['lower_bound']['value']:.4f} a day"
+    assert reason in content["reason"]
 
 
 def test_bad_input_is_one_line_and_status_2() -> None:

@@ -4,7 +4,7 @@ Everything that only restricts what may be ordered or shipped (capacities, case 
 orders that get lost or are heard late, what a node sees) and every order cost is left out, which can only lower the
 cost. Two bounds remain; the higher one is given.
 
-**Stock moves freely** (:func:`_relaxed`): the balance relaxation of :mod:`hmarl.exact.echelon`. Lost sales become
+**Stock moves freely** (:func:`_relaxed`): the balance relaxation of :mod:`hmarl.exact.clark_scarf`. Lost sales become
 backorders at p / (T + 1) a day, T the days from the outermost order to the store: a policy of the system with lost
 sales can be copied in one with backorders that orders each lost unit again the next morning and sends it through
 without a stop. It then owes the unit on T + 1 evenings, p in all, and holds no more. For one node this is Janakiraman,
@@ -21,13 +21,11 @@ is it where stock that finds no room is lost.
 
 from __future__ import annotations
 
-import math
-
+from hmarl.exact.clark_scarf import Stage, grid_error, solve_echelons
 from hmarl.exact.conditions import demand_complication
 from hmarl.exact.distribution import day_demand, density, grid_step
-from hmarl.exact.echelon import Stage, grid_error, solve_echelons
 from hmarl.exact.proof import Bound
-from hmarl.network import Demand, Network, Node
+from hmarl.network import Network, Node
 
 _SERIES = (
     "Clark and Scarf (1960), Optimal policies for a multi-echelon inventory problem, Management Science 6(4); "
@@ -54,18 +52,14 @@ def lower_bound(network: Network) -> Bound | None:
     stores = [name for name in network.nodes if not network.children(name)]
     if network.finite or any(node.storage_capacity for node in network.nodes.values()):
         return None
-    if any(_unsuited(network.item(name, sku).demand, network) for name in stores for sku in network.skus):
+    demands = [network.item(name, sku).demand for name in stores for sku in network.skus]
+    integer = network.quantities == "integer"
+    if any(demand is None or demand_complication(demand, integer) for demand in demands):
         return None
     bounds = [_relaxed(network, stores)] if _is_tractable(network, stores) else []
     if network.unmet_demand == "lost" and len(network.nodes) > 1:
         bounds.append(_alone(network, stores))
     return max((bound for bound in bounds if bound.value > 0), key=lambda bound: bound.value, default=None)
-
-
-def _unsuited(demand: Demand | None, network: Network) -> bool:
-    if demand is None or demand_complication(demand) is not None:
-        return True
-    return math.isinf(density(demand, network.quantities == "integer"))
 
 
 def _is_tractable(network: Network, stores: list[str]) -> bool:

@@ -1,56 +1,97 @@
-"""What the textbook's models of stock leave out: why a network is none of them."""
+"""What stands in the way of an exact answer: one list of reasons for all methods.
+
+The plain case is that of the textbooks: an endless horizon, one SKU in whole units, customers at the end of the tree
+alone, demand of a day independent of all other days and alike, fixed lead times, any quantity may be ordered on any
+day and is heard at once at no cost, storage without limit, nothing gets lost. A method names what it takes beyond that.
+"""
 
 from __future__ import annotations
 
-from hmarl.network import Demand, Network, Node
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from hmarl.exact.distribution import density
+from hmarl.network import Demand, Network
+
+MOST_DEMAND = 100_000
+"""Largest demand of a day that is taken, units."""
+
+_PLAIN_NODE: dict[str, tuple[Any, str]] = {
+    "delays": ([], "the lead time of {} varies"),
+    "reliability": (1, "the source of {} cannot always deliver"),
+    "outages": ([], "the source of {} cannot always deliver"),
+    "order_loss": (0, "orders of {} get lost"),
+    "shipment_loss": (0, "shipments to {} get lost"),
+    "order_lead_time": (0, "orders of {} take days to be heard"),
+    "review_period": (1, "{} orders on some days only"),
+    "storage_capacity": (None, "the storage of {} is limited"),
+    "order_capacity": (None, "orders of {} are limited"),
+}
 
 
-def complication(network: Network) -> str | None:
-    """Why no closed form is known for a network, whatever its tree; None where nothing is in the way.
+def complication(network: Network, *taken: str) -> str | None:
+    """Why a network is not the plain case; None where it is.
 
-    The textbook: one SKU, an endless horizon, fixed lead times, any quantity may be ordered on any day, nothing is
-    lost, demand of a day independent of all other days.
+    Parameters
+    ----------
+    taken
+        Fields of the network, its nodes and items that the method takes whatever they are; "customers" for demand
+        wherever it is, or nowhere.
     """
+    return next((reason for field, reason in _complications(network) if field not in taken), None)
+
+
+def _complications(network: Network) -> Iterator[tuple[str, str]]:
+    integer = network.quantities == "integer"
     if network.finite:
-        return "the horizon ends, this method is for the long run"
+        yield "finite", "the horizon ends, there is no long run"
     if len(network.skus) > 1:
-        return f"there are {len(network.skus)} SKUs, this method is for one"
+        yield "skus", f"there are {len(network.skus)} SKUs"
+    if not integer:
+        yield "quantities", "quantities are real, not whole units"
     for name, node in network.nodes.items():
-        reason = _limit(node) or _loss(node)
-        item = network.item(name, network.skus[0])
-        if item.minimum_order or item.case_pack:
-            reason = "orders have a minimum or come in case packs"
-        if item.demand is not None:
-            reason = reason or demand_complication(item.demand)
-        if reason is not None:
-            return f"{name}: {reason}"
-    return None
+        if not isinstance(node.lead_time, int):
+            yield "lead_time", f"the lead time of {name} varies"
+        for field, (plain, reason) in _PLAIN_NODE.items():
+            if getattr(node, field) != plain:
+                yield field, reason.format(name)
+        for sku in network.skus:
+            item = network.item(name, sku)
+            if item.order_cost > 0:
+                yield "order_cost", f"an order of {name} costs something"
+            if max(item.minimum_order, item.case_pack) > (1 if integer else 0):
+                yield "case_pack", f"orders of {name} have a minimum or come in case packs"
+            if item.holding_cost == 0:
+                yield "holding_cost", f"holding stock costs nothing at {name}"
+            if (item.demand is None) != bool(network.children(name)):
+                yield "customers", f"{name} has {'no demand' if item.demand is None else 'demand of its own'}"
+            changes = item.demand and demand_complication(item.demand, integer)
+            if changes:
+                yield "demand", f"the demand of {name} {changes}"
 
 
-def _limit(node: Node) -> str | None:
-    if node.storage_capacity is not None:
-        return "its storage is limited"
-    if node.order_capacity is not None:
-        return "its orders are limited"
-    return "it orders on some days only" if node.review_period > 1 else None
+def demand_complication(demand: Demand, integer: bool) -> str | None:
+    """Why the days of a demand are not independent and alike, or not to be put on a grid; None where they are.
 
-
-def _loss(node: Node) -> str | None:
-    if not isinstance(node.lead_time, int) or node.delays:
-        return "its lead time varies"
-    if node.reliability < 1 or node.outages:
-        return "its source cannot always deliver"
-    return "orders or shipments get lost" if node.order_loss or node.shipment_loss else None
-
-
-def demand_complication(demand: Demand) -> str | None:
-    """Why the days of a demand are not independent and alike; None where they are."""
+    Parameters
+    ----------
+    integer
+        Whether the network's quantities are.
+    """
     if demand.distribution in ("history", "path"):
-        return f"its demand is a {demand.distribution}, not drawn anew each day"
-    if demand.season or demand.weekday or demand.weekday_add or demand.events or demand.trend:
-        return "its demand changes from day to day"
-    if demand.spikes or demand.autocorrelation:
-        return "its demand depends on the days before"
-    if demand.std == 0 or (demand.low is not None and demand.low == demand.high):
-        return "its demand does not vary, which a constant demand says"
-    return "it has no demand" if demand.base_mean == 0 else None
+        return f"is a {demand.distribution}, not drawn anew each day"
+    for field in ("season", "weekday", "weekday_add", "events", "trend"):
+        if getattr(demand, field):
+            return f"changes from day to day ({field})"
+    for field in ("spikes", "autocorrelation"):
+        if getattr(demand, field):
+            return f"depends on the days before ({field})"
+    if demand.base_mean == 0:
+        return "is 0"
+    most = max(demand.base_mean + 10 * math.sqrt(demand.base_variance(integer)), *(demand.values or [0]))
+    if most > MOST_DEMAND:
+        return f"reaches {most:.0f} units a day, at most {MOST_DEMAND}"
+    if math.isinf(density(demand, integer)):
+        return "comes in lumps of parts of units"
+    return None

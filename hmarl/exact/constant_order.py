@@ -1,4 +1,4 @@
-"""One store with lost sales that orders the same every day: a random walk that stops at 0."""
+"""The exact cost of a constant order with lost sales, whose stock has no limit: a random walk that stops at 0."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from scipy.linalg import solve_banded
 from scipy.optimize import brentq
 
+from hmarl.exact.distribution import Array, day_demand, mean_of
 from hmarl.network.config import Network
 from hmarl.policies.rules import ConstantOrder
 from hmarl.roles import Chain
@@ -30,15 +31,15 @@ def constant_order_cost(network: Network, policy: ConstantOrder) -> float:
     params = chain.simulator.params
     demand = network.item(network.node_names[0], network.skus[0]).demand
     assert demand is not None
-    probabilities = demand.probabilities_of_units()
-    mean = float(probabilities @ np.arange(len(probabilities)))
+    probabilities = day_demand(demand, True, 1.0)
+    mean = mean_of(probabilities, 1.0)
     if order >= mean:
         return math.inf
     lost, ordering = params.shortage_cost.item() * (mean - order), params.order_cost.item() * (order > 0)
     return lost + ordering + params.holding_cost.item() * _mean_left(probabilities, order)
 
 
-def _mean_left(demand: np.ndarray, order: int) -> float:
+def _mean_left(demand: Array, order: int) -> float:
     """Mean of W, units, for an order below mean demand."""
     step = order - np.arange(len(demand))
     if not demand[:order].any():

@@ -2,7 +2,7 @@
 
 Each store orders by a table of its own stock; the warehouse (and the supplier) see every stock and order as is best
 for these tables. A shortage is shared as the network says. Given the tables,
-relative value iteration on the joint state bounds the cost (:mod:`hmarl.exact.iteration`). From the best capped
+relative value iteration on the joint state bounds the cost (:mod:`hmarl.exact.value_iteration`). From the best capped
 base-stock tables on, an entry, or two next to each other, are moved by one unit until that no longer helps. The cost
 is one that is reached; nothing proves that no other tables cost less.
 """
@@ -17,9 +17,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from hmarl.errors import InputError
-from hmarl.exact import tree
-from hmarl.exact.iteration import MOST_SWEEPS
-from hmarl.exact.tree_sweep import expect, order_outside, reached, ship_inside
+from hmarl.exact import warehouse
+from hmarl.exact.value_iteration import MOST_SWEEPS
+from hmarl.exact.warehouse_sweep import expect, order_outside, reached, ship_inside
 from hmarl.network.config import Network
 from hmarl.simulator.sharing import share_equal_shortfall, share_proportionally
 
@@ -41,14 +41,16 @@ def best_decentralised(network: Network, shared: bool = True) -> float:
     Raises
     ------
     InputError
-        If the network is not stores behind a warehouse that :mod:`hmarl.exact.tree` solves, or keeps unfilled orders.
+        If the network is not stores behind a warehouse that :mod:`hmarl.exact.warehouse` solves, or keeps unfilled
+        orders.
     """
-    reason = tree.refusal(network)
+    known = warehouse.fits(network)
+    reason = warehouse.refusal(network) if known else "it is not stores behind a warehouse with lost sales"
     if reason is None and network.unfilled_orders == "keep":
         reason = "unfilled orders are kept, they must be cancelled"
     if reason is not None:
         raise InputError(f"network {network.name}: the cost of decentralised stores is not known: {reason}")
-    search = Search(network, tree.tree_of(network), shared)
+    search = Search(network, warehouse.tree_of(network), shared)
     most = max(search.caps[:2])
     starts = [search.capped_base_stock(level, cap) for level in range(1, most + 1) for cap in range(1, level + 1)]
     return min(search.improved(start)[0] for start in sorted(starts, key=search.cost)[:_STARTS])
@@ -61,13 +63,13 @@ class Search:
     ----------
     shipments, next_stock
         What the tables judged last lead to, ``(2, X_1 + 1, X_2 + 1, X_s + 1, X_w + 1)``; see
-        :class:`hmarl.exact.tree.TreeTable`.
+        :class:`hmarl.exact.warehouse.TreeTable`.
     """
 
-    def __init__(self, network: Network, known: tree.Tree, shared: bool = True) -> None:
-        self.tree, self.caps = known, tree.first_caps(known)
+    def __init__(self, network: Network, known: warehouse.Tree, shared: bool = True) -> None:
+        self.tree, self.caps = known, warehouse.first_caps(known)
         self._shape = tuple(cap + 1 for cap in self.caps)
-        self._store_costs = tree.store_costs(known, self.caps)
+        self._store_costs = warehouse.store_costs(known, self.caps)
         self._values, self._improved = np.zeros(self._shape), np.zeros(self._shape)
         self.shipments, self.next_stock = (np.zeros((2, *self._shape), np.int16) for _ in range(2))
         equal = network.shortage == "equal_shortfall"

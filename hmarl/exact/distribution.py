@@ -35,10 +35,11 @@ def density(demand: Demand, integer: bool) -> float:
     """Largest density of a day's demand, 0 where it is counted, infinite where it has parts of units in lumps."""
     if is_counted(demand, integer):
         return 0.0
-    if demand.distribution == "normal":
-        return 1 / (float(demand.std or 0) * math.sqrt(2 * math.pi))
-    if demand.distribution == "uniform":
-        return 1 / (float(demand.high or 0) - float(demand.low or 0))
+    std = math.sqrt(demand.base_variance(integer))
+    if demand.distribution == "normal" and std > 0:
+        return 1 / (std * math.sqrt(2 * math.pi))
+    if demand.distribution == "uniform" and std > 0:
+        return 1 / (math.sqrt(12) * std)
     return math.inf
 
 
@@ -95,11 +96,10 @@ def _counts(demand: Demand) -> Array:
     if demand.distribution == "geometric":
         ratio = mean / (1 + mean)
         return (1 - ratio) * ratio ** np.arange(math.ceil(math.log(_TAIL) / math.log(ratio)) + 1, dtype=np.float64)
-    if demand.distribution == "normal":
-        std = float(demand.std or 0)
-        edges = np.arange(math.ceil(mean + 8.5 * std) + 2) - 0.5
+    if demand.distribution == "normal" and demand.std:
+        edges = np.arange(math.ceil(mean + 8.5 * demand.std) + 2) - 0.5
         edges[0] = -np.inf
-        return np.diff(stats.norm.cdf(edges, mean, std))
+        return np.diff(stats.norm.cdf(edges, mean, demand.std))
     if demand.distribution == "uniform":
         width = float(demand.high or 0) - float(demand.low or 0) + 1
         values = float(demand.low or 0) + np.arange(math.ceil(width))
@@ -139,8 +139,29 @@ def mean_of(pmf: Array, step: float) -> float:
     return step * float(pmf @ np.arange(len(pmf)))
 
 
+def quantile(pmf: Array, probability: float) -> int:
+    """The least k with P(D <= k steps) >= `probability`."""
+    return int(np.searchsorted(np.cumsum(pmf), probability - 1e-12))
+
+
 def surplus(pmf: Array, step: float, points: int) -> Array:
     """Mean stock left of 0, step, 2 step, ... units after the demand, ``(points,)`` units."""
     at_most = np.minimum(np.cumsum(pmf), 1.0)
     at_most = np.concatenate([at_most, np.ones(max(0, points - len(at_most)))])
     return step * np.concatenate([[0.0], np.cumsum(at_most[: points - 1])])
+
+
+def day_cost(pmf: Array, step: float, holding: float, shortage: float, points: int) -> Array:
+    """Cost of a day that begins with 0, step, 2 step, ... units, ``(points,)`` money.
+
+    G(y) = h E(y - D)+ + p E(D - y)+ (Snyder and Shen, Fundamentals of Supply Chain Theory, section 4.3).
+
+    Parameters
+    ----------
+    pmf
+        Probabilities of the demand on the grid of `step` units: of the day; with backorders, since the order.
+    holding, shortage
+        Cost a unit left, and a unit short at the end of the day.
+    """
+    left = surplus(pmf, step, points)
+    return holding * left + shortage * (mean_of(pmf, step) - step * np.arange(points) + left)

@@ -8,7 +8,7 @@ Systems", Operations Research 56(5)); with D the day's demand::
 
 An order above the cap Q of orders is one of Q, as far as v can tell, and it stays so until it arrives; then it is
 stock above Q, where another unit does not lower v: with that, and with the cap of the stock, nothing outside the
-table is better (:mod:`hmarl.exact.iteration`). With L = 0 every day is a newsvendor's.
+table is better (:mod:`hmarl.exact.value_iteration`). With L = 0 every day is a newsvendor's.
 """
 
 from __future__ import annotations
@@ -23,21 +23,18 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from hmarl.errors import InputError
-from hmarl.exact.demand import demand_refusal, probabilities
-from hmarl.exact.fits import node_refusal
-from hmarl.exact.iteration import (
+from hmarl.exact.conditions import complication
+from hmarl.exact.distribution import Array, day_cost, day_demand, quantile
+from hmarl.exact.proof import Optimum, Proof
+from hmarl.exact.value_iteration import (
     DAMPING,
     MOST_SWEEPS,
     SLACK,
     SOURCE,
     TOLERANCE,
-    Array,
-    one_day_cost,
-    quantile,
     rising_from,
     stock_cap_holds,
 )
-from hmarl.exact.proof import Optimum, Proof
 from hmarl.network.config import Network
 from hmarl.policies.rules import BaseStock
 from hmarl.roles import Chain
@@ -45,7 +42,7 @@ from hmarl.roles import Chain
 Orders = NDArray[np.int32]
 
 MOST_WORK = 8e9
-"""Products a sweep of the value iteration may take: a minute or two in all."""
+"""Multiplications a sweep of the value iteration may take: a minute or two in all."""
 _EVALUATIONS = 15  # sweeps with the orders kept, between two that improve them
 
 
@@ -83,24 +80,23 @@ class LostSalesTable:
         return self.table[tuple(index)].astype(float)[:, None, None]
 
 
+def fits(network: Network) -> bool:
+    """Whether it is one node with lost sales."""
+    return len(network.nodes) == 1 and network.unmet_demand == "lost"
+
+
 def refusal(network: Network) -> str | None:
-    """Why the network is not one store with lost sales that can be solved; None if it is."""
-    if len(network.nodes) > 1:
-        return f"{len(network.nodes)} nodes, this method is for one store"
-    name = network.node_names[0]
-    reason = node_refusal(network, name) or demand_refusal(network, name)
-    if reason is None and network.unmet_demand == "backorder":
-        reason = "unmet demand is backordered, this method is for lost sales"
-    problem = problem_of(network) if reason is None else None
-    if problem is None:
+    """Why a network that :func:`fits` cannot be solved; None where it can."""
+    reason = complication(network, "order_cost")
+    if reason is not None:
         return reason
+    problem = problem_of(network)
     if problem.lead_time == 0 and problem.order_cost > 0:
-        return "an order cost and a lead time of 0"
+        return "an order costs something and arrives at once"
     work = _log_work(problem, *first_caps(problem))
     if work > math.log10(MOST_WORK):
-        return (
-            f"too large: 10^{work:.1f} products a sweep of the value iteration, at most 10^{math.log10(MOST_WORK):.1f}"
-        )
+        most = math.log10(MOST_WORK)
+        return f"too large: 10^{work:.1f} multiplications a sweep of the value iteration, at most 10^{most:.1f}"
     return None
 
 
@@ -131,12 +127,12 @@ def problem_of(network: Network) -> _Problem:
     item, lead_time = network.item(name, network.skus[0]), network.longest_lead_time(name)
     assert item.demand is not None
     costs = float(item.holding_cost), float(item.shortage_cost), float(item.order_cost)
-    return _Problem(probabilities(item.demand), lead_time, *costs)
+    return _Problem(day_demand(item.demand, True, 1.0), lead_time, *costs)
 
 
 def _every_day_a_newsvendor(problem: _Problem) -> Optimum:
     """No day costs less than min_y E[h (y - D)^+ + p (D - y)^+], and base-stock has it every day."""
-    cost = one_day_cost(problem.pmf, problem.holding, problem.shortage, len(problem.pmf))
+    cost = day_cost(problem.pmf, 1.0, problem.holding, problem.shortage, len(problem.pmf) + 1)
     level = int(cost.argmin())
     proof = Proof(
         "newsvendor, every day", 0.0, {"on hand": level}, "Arrow, Harris and Marschak (1951), Econometrica 19(3)"
@@ -178,7 +174,7 @@ def _log_work(problem: _Problem, order_cap: int, stock_cap: int) -> float:
 def iterate(problem: _Problem, order_cap: int, stock_cap: int) -> tuple[float, float, Array, Orders]:
     """Bounds on the optimal cost, values ``(pipelines, X + 1)`` that prove them, and the orders that have it."""
     pipelines = (order_cap + 1) ** (problem.lead_time - 1)
-    cost = one_day_cost(problem.pmf, problem.holding, problem.shortage, stock_cap)
+    cost = day_cost(problem.pmf, 1.0, problem.holding, problem.shortage, stock_cap + 1)
     pmf = problem.pmf[: stock_cap + 1]
     at_least = np.array([problem.pmf[x:].sum() for x in range(stock_cap + 1)])
     values = np.zeros((pipelines, stock_cap + 1))

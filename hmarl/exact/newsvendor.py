@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from hmarl.exact.conditions import complication
-from hmarl.exact.distribution import Array, day_demand, density, grid_step, mean_of, over_days, surplus
+from hmarl.exact.distribution import day_cost, day_demand, density, grid_step, over_days, quantile
 from hmarl.exact.proof import Optimum, Proof
 from hmarl.network import Demand, Item, Network
 from hmarl.policies.rules import BaseStock
@@ -20,33 +20,16 @@ _SOURCE = (
 )
 
 
+def fits(network: Network) -> bool:
+    """Whether it is one node with backorders and orders that cost nothing."""
+    return len(network.nodes) == 1 and network.unmet_demand == "backorder" and only_item(network).order_cost == 0
+
+
 def refusal(network: Network) -> str | None:
-    """Why a network is no newsvendor's problem; None where it is."""
-    reason = one_node_refusal(network)
-    if reason is None and only_item(network).order_cost > 0:
-        return "an order costs something, this method is for orders that cost nothing"
-    return reason
-
-
-def one_node_refusal(network: Network) -> str | None:
-    """Why a network is not one node with backorders and demand that is independent from day to day."""
-    if len(network.nodes) > 1:
-        return f"there are {len(network.nodes)} nodes, this method is for one"
-    if network.unmet_demand != "backorder":
-        return "unmet demand is lost, this method is for backorders"
-    item = only_item(network)
-    if item.demand is None:
-        return "there is no demand"
-    if item.holding_cost == 0 or item.shortage_cost == 0:
-        return "holding or shortage costs nothing, then there is nothing to balance"
-    return complication(network) or lumps_refusal([item.demand], network)
-
-
-def lumps_refusal(demands: list[Demand], network: Network) -> str | None:
-    """Why a grid does not suit the demands; None where it does."""
-    if any(math.isinf(density(demand, network.quantities == "integer")) for demand in demands):
-        return "demand comes in lumps of parts of units, this method is for whole units or a density"
-    return None
+    """Why a network that :func:`fits` cannot be solved; None where it can."""
+    if only_item(network).shortage_cost == 0:
+        return "a shortage costs nothing"
+    return complication(network, "quantities", "order_lead_time")
 
 
 def only_item(network: Network) -> Item:
@@ -58,22 +41,6 @@ def days_until_served(network: Network) -> int:
     """Days of demand that an order of the only node answers for, L + 1."""
     node = network.nodes[network.node_names[0]]
     return network.longest_lead_time(network.node_names[0]) + node.order_lead_time + 1
-
-
-def expected_cost(demand: Array, step: float, holding: float, shortage: float, points: int) -> Array:
-    """Cost of a day that ends with 0, step, 2 step, ... units less the demand, ``(points,)`` money.
-
-    G(y) = h E(y - D)+ + p E(D - y)+ (Snyder and Shen, Fundamentals of Supply Chain Theory, section 4.3).
-
-    Parameters
-    ----------
-    demand
-        Probabilities of the demand since the order, on the grid of `step` units.
-    holding, shortage
-        Cost a unit left, and a unit owed at the end of a day.
-    """
-    left = surplus(demand, step, points)
-    return holding * left + shortage * (mean_of(demand, step) - step * np.arange(points) + left)
 
 
 def solve(network: Network) -> Optimum:
@@ -114,8 +81,8 @@ def _closed_form(item: Item, demand: Demand, days: int) -> Optimum:
 def _by_convolution(item: Item, demand: Demand, days: int, integer: bool) -> Optimum:
     h, p, step = item.holding_cost, item.shortage_cost, grid_step([demand], integer)
     total = over_days(day_demand(demand, integer, step), days)
-    costs = expected_cost(total, step, h, p, len(total))
-    best = int(np.searchsorted(np.cumsum(total)[:-1], p / (p + h) - 1e-12))
+    costs = day_cost(total, step, h, p, len(total))
+    best = quantile(total, p / (p + h))
     tolerance = 1e-9 * max(1.0, costs[best]) + (h + p) * density(demand, integer) * days * step**2 / 8
     proof = Proof(
         "newsvendor over L + 1 days, distribution of the demand by convolution",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
+from hmarl.exact.clark_scarf import Stage, grid_error, solve_echelons
 from hmarl.exact.conditions import complication
 from hmarl.exact.distribution import day_demand, density, grid_step
-from hmarl.exact.echelon import Stage, grid_error, solve_echelons
-from hmarl.exact.newsvendor import lumps_refusal
 from hmarl.exact.proof import Optimum, Proof
 from hmarl.network import Network
 from hmarl.policies.rules import EchelonBaseStock
@@ -19,27 +20,24 @@ SOURCE = (
 )
 
 
+def fits(network: Network) -> bool:
+    """Whether it is nodes in a row with backorders."""
+    row = all(len(network.children(name)) < 2 for name in network.nodes) and len(_series(network)) == len(network.nodes)
+    return row and network.unmet_demand == "backorder"
+
+
 def refusal(network: Network) -> str | None:
-    """Why a network is not a series with backorders at its end; None where it is."""
-    if any(len(network.children(name)) > 1 for name in network.nodes) or len(_series(network)) < len(network.nodes):
-        return "the nodes do not stand in a row, this method is for stages in series"
-    if network.unmet_demand != "backorder":
-        return "unmet demand is lost, this method is for backorders"
-    store, *others = _series(network)
-    items = {name: network.item(name, network.skus[0]) for name in network.nodes}
-    demand = items[store].demand
-    if demand is None or any(items[name].demand for name in others):
-        return "this method is for demand at the last stage, and there alone"
-    if any(item.order_cost for item in items.values()):
-        return "an order costs something, this method is for orders that cost nothing"
-    if any(network.nodes[name].order_lead_time for name in [store, *others][:-1]):
-        return "orders between nodes are heard late, this method is for orders heard at once"
-    holding = [items[name].holding_cost for name in (store, *others)]
-    if items[store].shortage_cost == 0 or holding[-1] == 0:
-        return "holding or shortage costs nothing, then there is nothing to balance"
-    if holding != sorted(holding, reverse=True):
-        return "holding costs less at a node than above it, this method is for costs that rise towards customers"
-    return complication(network) or lumps_refusal([demand], network)
+    """Why a network that :func:`fits` cannot be solved; None where it can."""
+    names, sku = _series(network), network.skus[0]
+    if network.item(names[0], sku).shortage_cost == 0:
+        return "a shortage costs nothing"
+    late = next((name for name in names[:-1] if network.nodes[name].order_lead_time), None)
+    if late is not None:
+        return f"orders of {late} take days to be heard"
+    for lower, upper in itertools.pairwise(names):
+        if network.item(lower, sku).holding_cost < network.item(upper, sku).holding_cost:
+            return f"holding stock costs less at {lower} than at {upper}"
+    return complication(network, "quantities", "order_lead_time")
 
 
 def _series(network: Network) -> list[str]:

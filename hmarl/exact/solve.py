@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Protocol
 
 from hmarl.errors import InputError
-from hmarl.exact import fixed_cost, lost_sales, newsvendor, serial, tree
+from hmarl.exact import lost_sales, newsvendor, s_S, serial, warehouse
 from hmarl.exact.proof import Optimum
 from hmarl.network.config import Network
 
 
-class Method(NamedTuple):
-    """A way to an optimum.
+class Method(Protocol):
+    """A way to an optimum, one module each."""
 
-    Attributes
-    ----------
-    refusal
-        Why it does not fit a network; None if it does.
-    solve
-        The optimum of a network that is not refused.
-    """
+    def fits(self, network: Network) -> bool:
+        """Whether the network is of the method's kind: its nodes, and what becomes of unmet demand."""
 
-    refusal: Callable[[Network], str | None]
-    solve: Callable[[Network], Optimum]
+    def refusal(self, network: Network) -> str | None:
+        """Why a network of its kind cannot be solved all the same; None where it can."""
+
+    def solve(self, network: Network) -> Optimum:
+        """The optimum of a network that is not refused."""
 
 
-METHODS: dict[str, Method] = {
-    "one node, backorders": Method(newsvendor.refusal, newsvendor.solve),
-    "one node, backorders, a fixed order cost": Method(fixed_cost.refusal, fixed_cost.solve),
-    "stages in series, backorders": Method(serial.refusal, serial.solve),
-    "one store, lost sales": Method(lost_sales.refusal, lost_sales.solve),
-    "stores behind a warehouse": Method(tree.refusal, tree.solve),
-}
-"""What is solved, and how."""
+_METHODS: tuple[Method, ...] = (newsvendor, s_S, serial, lost_sales, warehouse)  # the first that fits is taken
+_KINDS = "one node, nodes in a row with backorders, stores behind a warehouse with lost sales"
 
 
 def optimal_cost(network: Network) -> Optimum:
@@ -42,17 +33,15 @@ def optimal_cost(network: Network) -> Optimum:
     Raises
     ------
     InputError
-        If the network is of no kind that is solved, or too large; it says why, method by method.
+        If the network is of no kind that is solved, or has what its method does not take, or is too large.
 
     Examples
     --------
     >>> round(optimal_cost(load_network("lost_sales", lead_time=2, penalty=4)).cost, 4)
     4.3953
     """
-    reasons = []
-    for kind, method in METHODS.items():
-        reason = method.refusal(network)
-        if reason is None:
-            return method.solve(network)
-        reasons.append(f"{kind} ({reason})")
-    raise InputError(f"network {network.name}: its optimum is not known; what is solved: {'; '.join(reasons)}")
+    method = next((method for method in _METHODS if method.fits(network)), None)
+    reason = f"it is none of {_KINDS}" if method is None else method.refusal(network)
+    if method is None or reason is not None:
+        raise InputError(f"network {network.name}: its optimum is not known: {reason}")
+    return method.solve(network)

@@ -141,42 +141,6 @@ class Demand(DemandPart):
             return mean * (1 + mean)
         return float(self.std or 0) ** 2
 
-    @property
-    def stationary(self) -> bool:
-        """Whether every day's demand is drawn from the same distribution, whatever was drawn before."""
-        changes = (self.season, self.weekday, self.weekday_add, self.spikes, self.events, self.trend)
-        return self.distribution not in ("history", "path") and not any((*changes, self.autocorrelation))
-
-    def probabilities_of_units(self) -> np.ndarray:
-        """Probability of 0, 1, 2, ... units of a stationary demand, where quantities are whole.
-
-        Returns
-        -------
-        numpy.ndarray
-            ``(most + 1,)``, adds up to 1. A tail of less than 1e-14 is left out.
-        """
-        from scipy.special import gammaln, ndtr
-
-        mean = self.base_mean
-        if self.distribution == "poisson" and mean > 0:
-            k = np.arange(math.ceil(mean + 12 * math.sqrt(mean) + 32))
-            p = np.exp(k * math.log(mean) - mean - gammaln(k + 1))
-        elif self.distribution == "geometric" and mean > 0:
-            p = (1 / (1 + mean)) * (mean / (1 + mean)) ** np.arange(math.ceil(36 / math.log1p(1 / mean)))
-        elif self.distribution == "normal" and self.std:
-            edges = np.arange(math.ceil(mean + 9 * self.std) + 1) + 0.5
-            p = np.diff(ndtr((edges - mean) / self.std), prepend=0.0)
-        elif self.distribution == "uniform":
-            low, width = float(self.low or 0), float(self.high or 0) - float(self.low or 0) + 1
-            steps = np.arange(math.ceil(width))
-            p = np.bincount(np.rint(low + steps).astype(int), weights=np.minimum(width - steps, 1.0))
-        elif self.distribution == "discrete":
-            p = np.bincount(np.rint(self.values or []).astype(int), weights=self.probabilities)
-        else:
-            p = np.bincount([round(mean)])
-        last = np.flatnonzero(np.cumsum(p[::-1])[::-1] > 1e-14 * p.sum())[-1]
-        return np.asarray(p[: last + 1] / p[: last + 1].sum(), float)
-
     def levels(self, days: np.ndarray, first_weekday: int) -> tuple[np.ndarray, np.ndarray]:
         """Multiplier and addition of each day (random spikes left out).
 

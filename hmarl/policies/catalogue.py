@@ -88,23 +88,24 @@ def _forecast(network: Network, name: str, safety_factor: Array, cap: Array | No
 
 
 def _myopic(network: Network, name: str, critical_ratio: Array) -> Policy:
-    from hmarl.exact.evaluation import refusal
+    from hmarl.exact.conditions import complication
+    from hmarl.exact.distribution import day_demand
 
-    node = network.nodes[network.node_names[0]]
     reasons = {
-        "there are several nodes or SKUs": len(network.nodes) * len(network.skus) > 1,
+        f"there are {len(network.nodes)} nodes": len(network.nodes) > 1,
         "unmet demand is backordered": network.unmet_demand == "backorder",
-        "orders take days to be heard": node.order_lead_time > 0,
     }
-    why = next((reason for reason, holds in reasons.items() if holds), None) or refusal(network)
-    demand = network.item(network.node_names[0], network.skus[0]).demand
-    if why is not None or demand is None:
+    taken = ("storage_capacity", "order_capacity", "case_pack", "order_cost", "holding_cost")
+    reason = next((reason for reason, holds in reasons.items() if holds), None) or complication(network, *taken)
+    if reason is not None:
         raise InputError(
-            f"policy {name}: {network.name}: {why}; it is for one store with lost sales, a fixed lead time and whole "
-            "units, whose demand is the same every day"
+            f"policy {name}: {network.name}: {reason}; it is for one store with lost sales, a fixed lead time and "
+            "whole units, whose demand is the same every day"
         )
+    node, demand = network.nodes[network.node_names[0]], network.item(network.node_names[0], network.skus[0]).demand
     assert isinstance(node.lead_time, int)
-    return Myopic(critical_ratio, demand.probabilities_of_units(), node.lead_time, name)
+    assert demand is not None
+    return Myopic(critical_ratio, day_demand(demand, True, 1.0), node.lead_time, name)
 
 
 RULES: dict[str, Rule] = {

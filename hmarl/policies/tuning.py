@@ -4,7 +4,7 @@ Coordinate search on common random numbers: all candidates of a line play the sa
 one batch. A line holds the present value and steps of 1, 2, 4, ... times the finest step to both sides, so
 that it finds the region and refines it at once. After each round the search tries to go on in the direction
 it came (Hooke and Jeeves 1961). A first pass on few paths is followed by a second on many. Where what counts is the
-cost and that of a rule is exact (:func:`hmarl.exact.evaluation.policy_cost`), a third goes on from there by it.
+cost and that of a rule is exact (:func:`hmarl.exact.policy_evaluation.policy_cost`), a third goes on from there by it.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ class _ExactJudge:
 
     def cost(self, values: Values) -> float:
         """Long-run cost a day; InputError the first time it is asked for where there is none, infinity from then on."""
-        from hmarl.exact.evaluation import policy_cost
+        from hmarl.exact.policy_evaluation import policy_cost
 
         key = b"".join(array.tobytes() for array in values.values())
         if key not in self._known:

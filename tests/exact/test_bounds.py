@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hmarl.exact import newsvendor, serial
+import hmarl
+from hmarl.exact import newsvendor
 from hmarl.exact.bounds import lower_bound
 from hmarl.network import PRESETS, Network, load_network
 from hmarl.policies import make_policy
 from hmarl.policies.rules import EchelonBaseStock
 from tests.exact.played import played
-
-REFERENCE = Path(__file__).parents[1] / "reference"
-LOST_SALES = json.loads((REFERENCE / "lost_sales.json").read_text())["rows"]
-NETWORKS = json.loads((REFERENCE / "networks.json").read_text())
-TREES = [
-    *(
-        ("one_warehouse", dict(zip(("mean_demand", "penalty", "warehouse_holding"), row[:3], strict=True)), row[3])
-        for row in NETWORKS["warehouse_and_two_stores"]["rows"]
-    ),
-    *(
-        (
-            "one_supplier",
-            dict(zip(("mean_demand", "penalty", "warehouse_holding", "supplier_holding"), row[:4], strict=True)),
-            row[4],
-        )
-        for row in NETWORKS["supplier_warehouse_and_two_stores"]["rows"]
-    ),
-]
+from tests.reference.rows import BACKORDERS, LOST_SALES, NORMAL_BACKORDERS, S_S, SERIAL, SUPPLIER, WAREHOUSE, Row
 
 
 def value(network: Network) -> float:
@@ -41,26 +23,25 @@ def value(network: Network) -> float:
     return bound.value
 
 
-@pytest.mark.parametrize("row", LOST_SALES, ids=[f"{row[0]}-L{row[1]}-p{row[2]}" for row in LOST_SALES])
-def test_backorders_bound_lost_sales(row: list[Any]) -> None:
-    bound = lower_bound(load_network("lost_sales", demand=row[0], lead_time=row[1], penalty=row[2]))
+@pytest.mark.parametrize("row", LOST_SALES, ids=str)
+def test_backorders_bound_lost_sales(row: Row) -> None:
+    bound = lower_bound(row.network)
     assert bound is not None
     assert "Janakiraman" in bound.source
-    assert 1.09 * bound.value < row[3] < 1.35 * bound.value
+    assert 1.09 * bound.value < row.optimum < 1.35 * bound.value
 
 
-@pytest.mark.parametrize(
-    ("family", "arguments", "optimum"),
-    TREES,
-    ids=[f"{family}-{arguments['mean_demand']}-p{arguments['penalty']}" for family, arguments, _ in TREES],
-)
-def test_stores_alone_bound_lost_sales_behind_a_warehouse(
-    family: str, arguments: dict[str, Any], optimum: float
-) -> None:
-    bound = lower_bound(load_network(family, **arguments))
+@pytest.mark.parametrize("row", [*WAREHOUSE, *SUPPLIER], ids=str)
+def test_stores_alone_bound_lost_sales_behind_a_warehouse(row: Row) -> None:
+    bound = lower_bound(row.network)
     assert bound is not None
     assert bound.name == "each store alone with a source that always delivers"
-    assert 0.95 * optimum < bound.value < optimum
+    assert 0.95 * row.optimum < bound.value < row.optimum
+
+
+@pytest.mark.parametrize("row", S_S, ids=str)
+def test_without_its_order_cost_a_store_costs_less(row: Row) -> None:
+    assert 0.1 * row.optimum < value(row.network) < row.optimum
 
 
 def test_stores_too_large_to_solve_are_bounded_alone() -> None:
@@ -78,19 +59,21 @@ def test_without_a_lead_time_a_lost_sale_is_a_day_of_backorder() -> None:
 @pytest.mark.parametrize(
     "network",
     [
+        *(row.network for row in BACKORDERS),
         load_network("lost_sales", unmet_demand="backorder", demand="geometric"),
         load_network("lost_sales", unmet_demand="backorder", demand="uniform", quantities="real"),
     ],
-    ids=["geometric", "uniform"],
+    ids=[*map(str, BACKORDERS), "geometric", "uniform"],
 )
 def test_one_node_with_backorders_is_its_own_bound(network: Network) -> None:
     optimum = newsvendor.solve(network)
     assert optimum.cost - 4 * optimum.proof.tolerance < value(network) < optimum.cost
 
 
-def test_a_series_with_backorders_is_its_own_bound() -> None:
-    optimum = serial.solve(load_network("serial"))
-    assert optimum.cost - 1.1 * optimum.proof.tolerance < value(load_network("serial")) < optimum.cost
+@pytest.mark.parametrize("row", [*SERIAL, *NORMAL_BACKORDERS], ids=str)
+def test_the_bound_of_real_demand_is_within_the_tolerance_of_the_optimum(row: Row) -> None:
+    optimum = hmarl.optimal_cost(row.network)
+    assert optimum.cost - 1.1 * optimum.proof.tolerance < value(row.network) < optimum.cost
 
 
 @pytest.mark.parametrize(

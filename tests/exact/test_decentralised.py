@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +9,12 @@ import pytest
 
 import hmarl
 from hmarl.errors import InputError
-from hmarl.exact import tree
+from hmarl.exact import warehouse
 from hmarl.exact.decentralised import Search, best_decentralised
 from hmarl.network import load_network
 from hmarl.policies import simulate
 from hmarl.roles import Chain
-
-_REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "networks.json").read_text())
-_ROWS = _REFERENCE["warehouse_and_two_stores"]
-ROWS = [dict(zip(_ROWS["columns"], row, strict=True)) for row in _ROWS["rows"]]
+from tests.reference.rows import WAREHOUSE, Row
 
 
 class Decentralised:
@@ -38,18 +33,15 @@ class Decentralised:
         return np.stack(orders, 1)[:, :, None].astype(float)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"m{row['mean_demand'][0]}-p{row['penalty']}")
-def test_not_seeing_each_other_costs_less_than_one_per_cent(row: dict[str, Any]) -> None:
-    keys = ("mean_demand", "penalty", "warehouse_holding")
-    network = load_network("one_warehouse", **{key: row[key] for key in keys})
-    optimum = hmarl.optimal_cost(network).cost
-    assert 1.004 * optimum < best_decentralised(network) < 1.009 * optimum
+@pytest.mark.parametrize("row", WAREHOUSE, ids=str)
+def test_not_seeing_each_other_costs_less_than_one_per_cent(row: Row) -> None:
+    assert 1.004 * row.optimum < best_decentralised(row.network) < 1.009 * row.optimum
 
 
 @pytest.mark.parametrize("shortage", ["equal_shortfall", "proportional"])
 def test_the_tables_cost_in_the_simulator_what_is_computed(shortage: str) -> None:
     network = load_network("one_warehouse", shortage=shortage)
-    search = Search(network, tree.tree_of(network))
+    search = Search(network, warehouse.tree_of(network))
     tables = search.capped_base_stock(level=5, cap=4)
     cost = search.cost(tables)
     found = simulate(network, Decentralised(search, tables), days=1020, warmup=20, replications=500).metrics["cost"]
@@ -58,7 +50,7 @@ def test_the_tables_cost_in_the_simulator_what_is_computed(shortage: str) -> Non
 
 def test_a_neighbour_never_helps_in_the_end() -> None:
     network = load_network("one_warehouse", mean_demand=[1, 1], penalty=9)
-    search = Search(network, tree.tree_of(network))
+    search = Search(network, warehouse.tree_of(network))
     start = search.capped_base_stock(level=3, cap=3)
     cost, tables = search.improved(start)
     assert cost < search.cost(start)
@@ -82,5 +74,5 @@ def test_a_supplier_behind_the_warehouse() -> None:
 def test_what_is_refused() -> None:
     with pytest.raises(InputError, match="unfilled orders are kept, they must be cancelled"):
         best_decentralised(load_network("one_warehouse", unfilled_orders="keep"))
-    with pytest.raises(InputError, match="one node, this method is for stores behind a warehouse"):
+    with pytest.raises(InputError, match="it is not stores behind a warehouse with lost sales"):
         best_decentralised(load_network("lost_sales"))

@@ -16,6 +16,7 @@ COUNTED: list[dict[str, Any]] = [
     {"distribution": "geometric", "mean": 3},
     {"distribution": "normal", "mean": 4, "std": 3},
     {"distribution": "uniform", "low": 2, "high": 7.5},
+    {"distribution": "uniform", "low": 0.6, "high": 3.2},
     {"distribution": "discrete", "values": [0, 2.6, 9], "probabilities": [0.5, 0.3, 0.2]},
     {"distribution": "constant", "mean": 4.4},
 ]

@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hmarl.exact.newsvendor import normal_optimum, refusal, solve
+from hmarl.exact.newsvendor import fits, normal_optimum, refusal, solve
 from hmarl.network import Network, load_network
 from hmarl.policies import make_policy
 from tests.exact.played import played
 
-REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "backorders.json").read_text())
-
 
 def store(**arguments: Any) -> Network:
     return load_network("lost_sales", unmet_demand="backorder", **arguments)
-
-
-@pytest.mark.parametrize("row", REFERENCE["rows"], ids=[f"poisson-L{row[0]}-p{row[1]}" for row in REFERENCE["rows"]])
-def test_poisson_row(row: list[float]) -> None:
-    lead_time, penalty, cost, level = row
-    network = store(lead_time=lead_time, penalty=penalty)
-    assert refusal(network) is None
-    optimum = solve(network)
-    assert optimum.cost == pytest.approx(cost, rel=1e-4)
-    assert optimum.policy.level.item() == level
-    assert optimum.proof.tolerance < 1e-6
-
-
-NORMAL = REFERENCE["normal_demand"]["rows"]
-
-
-@pytest.mark.parametrize("row", NORMAL, ids=[f"normal-L{row[0]}-p{row[1]}" for row in NORMAL])
-def test_normal_row(row: list[float]) -> None:
-    lead_time, penalty, cost = row
-    optimum = solve(store(demand="normal", std=1.6, lead_time=lead_time, penalty=penalty))
-    assert optimum.cost == pytest.approx(cost, abs=1e-4)
-    assert optimum.proof.tolerance < 0.004 * cost
 
 
 def test_normal_demand_by_hand() -> None:
@@ -92,31 +66,39 @@ def test_a_grid_agrees_with_the_closed_form_where_nothing_is_clipped() -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"unmet_demand": "lost"}, "unmet demand is lost"),
-        ({"order_cost": 5}, "an order costs something"),
-        ({"penalty": 0}, "nothing to balance"),
-        ({"store.lead_time": {"low": 1, "high": 3}}, "its lead time varies"),
-        ({"store.demand.season": {"amplitude": 0.3, "period": 7}}, "changes from day to day"),
-        ({"store.demand.autocorrelation": 0.5}, "depends on the days before"),
+        ({"penalty": 0}, "a shortage costs nothing"),
+        ({"holding_cost": 0}, "holding stock costs nothing at store"),
+        ({"store.lead_time": {"low": 1, "high": 3}}, "the lead time of store varies"),
+        ({"store.delays": [{"first": 3, "last": 9, "days": 2}]}, "the lead time of store varies"),
+        ({"store.demand.season": {"amplitude": 0.3, "period": 7}}, "changes from day to day (season)"),
+        ({"store.demand.autocorrelation": 0.5}, "depends on the days before (autocorrelation)"),
         ({"store.demand": {"distribution": "path", "values": [4, 8]}}, "not drawn anew"),
-        ({"store.demand": None}, "there is no demand"),
-        ({"store.storage_capacity": 30}, "its storage is limited"),
-        ({"store.order_capacity": 30}, "its orders are limited"),
-        ({"store.review_period": 7}, "on some days only"),
-        ({"store.reliability": 0.9}, "cannot always deliver"),
-        ({"store.shipment_loss": 0.1}, "get lost"),
+        ({"store.demand": None}, "store has no demand"),
+        ({"store.storage_capacity": 30}, "the storage of store is limited"),
+        ({"store.order_capacity": 30}, "orders of store are limited"),
+        ({"store.review_period": 7}, "store orders on some days only"),
+        ({"store.reliability": 0.9}, "the source of store cannot always deliver"),
+        ({"store.order_loss": 0.1}, "orders of store get lost"),
+        ({"store.shipment_loss": 0.1}, "shipments to store get lost"),
         ({"store.case_pack": 6}, "case packs"),
         ({"finite": True}, "the horizon ends"),
         ({"quantities": "real", "store.demand": {"distribution": "constant", "mean": 2.5}}, "lumps"),
+        ({"demand": "normal", "std": 0}, "lumps"),
     ],
 )
 def test_refusals_say_why(arguments: dict[str, Any], reason: str) -> None:
-    network = load_network("lost_sales", **{"unmet_demand": "backorder", **arguments})
+    network = store(**arguments)
+    assert fits(network)
     assert reason in (refusal(network) or "not refused")
 
 
-def test_several_nodes_are_refused() -> None:
-    assert refusal(load_network("serial")) == "there are 4 nodes, this method is for one"
+@pytest.mark.parametrize(
+    "network",
+    [load_network("lost_sales"), store(order_cost=5), load_network("serial")],
+    ids=["lost-sales", "order-cost", "four-nodes"],
+)
+def test_what_is_no_newsvendor(network: Network) -> None:
+    assert not fits(network)
 
 
 def test_levels_are_by_node_and_sku() -> None:

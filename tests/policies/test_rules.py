@@ -336,10 +336,10 @@ def test_myopic_orders_by_hand() -> None:
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (load_network("two_store"), "two_store: there are several nodes or SKUs"),
+        (load_network("two_store"), "two_store: there are 4 nodes"),
         (load_network("lost_sales", unmet_demand="backorder"), "unmet demand is backordered"),
         (load_network("lost_sales", demand="normal"), "quantities are real"),
-        (shop(), "shop has demand that is not the same every day"),
+        (shop(), "the demand of shop is a path"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hmarl.network.demand import Demand
 from hmarl.simulator import Simulator
 from tests.simulator.networks import path, shop
 
@@ -35,27 +34,6 @@ def test_whole_numbers_come_as_often_as_they_should(demand, distribution):
     expected = distribution.pmf(values[likely]) * counts.sum()
     statistic = ((counts[likely] - expected) ** 2 / expected).sum()
     assert statistic < stats.chi2.ppf(0.9999, likely.sum())
-
-
-@pytest.mark.parametrize(
-    "demand",
-    [
-        {"distribution": "poisson", "mean": 5},
-        {"distribution": "poisson", "mean": 0},
-        {"distribution": "geometric", "mean": 5},
-        {"distribution": "uniform", "low": 3, "high": 9},
-        {"distribution": "uniform", "low": 0.6, "high": 3.2},
-        {"distribution": "discrete", "values": [4, 1, 5.7], "probabilities": [0.2, 0.5, 0.3]},
-        {"distribution": "normal", "mean": 4, "std": 3},
-        {"distribution": "constant", "mean": 2.4},
-    ],
-    ids=lambda demand: demand["distribution"],
-)
-def test_probabilities_of_units_are_those_of_the_draws(demand):
-    expected = Demand(**demand).probabilities_of_units()
-    assert expected.sum() == pytest.approx(1, abs=1e-13)
-    drawn = np.bincount(draws(demand).astype(int).ravel(), minlength=len(expected)) / 160_000
-    assert drawn == pytest.approx(expected, abs=5 / 400 * 0.5)
 
 
 def test_demand_that_is_set_is_todays_alone():

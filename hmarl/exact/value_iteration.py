@@ -18,9 +18,8 @@ unlimited network what it costs in the table. No theorem about the shape of v or
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from hmarl.exact.distribution import Array
 
 TOLERANCE = 5e-7
 """The iteration stops when the optimal cost is known to plus or minus this, money a day."""
@@ -61,24 +60,3 @@ def stock_cap_holds(values: Array, axis: int, pmf: Array, holding: float, shorta
     needed = cap + 1 - rising_from(values, axis)
     loss = max(shortage, worth_of_a_unit(values, axis)) * float(pmf[max(needed, 0) :].sum())
     return needed > 0 and holding * float(pmf[: cap + 1].sum()) >= loss + SLACK
-
-
-def one_day_cost(pmf: Array, holding: float, shortage: float, most: int) -> Array:
-    """Expected holding and shortage cost of a day that begins with 0, 1, ..., `most` units."""
-    demand = np.arange(len(pmf))
-    left = np.maximum(np.arange(most + 1)[:, None] - demand, 0) @ pmf
-    short = np.maximum(demand - np.arange(most + 1)[:, None], 0) @ pmf
-    return holding * left + shortage * short
-
-
-def quantile(pmf: Array, probability: float) -> int:
-    """The least k with P(D <= k) >= `probability`."""
-    return int(np.searchsorted(np.cumsum(pmf), probability - 1e-12))
-
-
-def convolved(pmf: Array, days: int) -> Array:
-    """Probabilities of the demand of several days."""
-    total: Array = np.ones(1)
-    for _ in range(days):
-        total = np.convolve(total, pmf).astype(np.float64)
-    return total

@@ -6,22 +6,27 @@ import math
 
 import numpy as np
 
-from hmarl.exact.distribution import Array, day_demand, is_counted, over_days
-from hmarl.exact.newsvendor import days_until_served, expected_cost, one_node_refusal, only_item
+from hmarl.exact.conditions import complication
+from hmarl.exact.distribution import Array, day_cost, day_demand, is_counted, over_days
+from hmarl.exact.newsvendor import days_until_served, only_item
 from hmarl.exact.proof import Optimum, Proof
 from hmarl.network import Network
 from hmarl.policies.rules import ReorderUpTo
 
 
+def fits(network: Network) -> bool:
+    """Whether it is one node with backorders."""
+    return len(network.nodes) == 1 and network.unmet_demand == "backorder"
+
+
 def refusal(network: Network) -> str | None:
-    """Why a network is not one node with backorders and counted demand; None where it is."""
-    reason = one_node_refusal(network)
-    if reason is None:
-        demand = only_item(network).demand
-        assert demand is not None
-        if not is_counted(demand, network.quantities == "integer"):
-            return "demand is not in whole units, this method is for demand that is counted"
-    return reason
+    """Why a network that :func:`fits` cannot be solved; None where it can."""
+    item = only_item(network)
+    if item.shortage_cost == 0:
+        return "a shortage costs nothing"
+    if item.demand is not None and not is_counted(item.demand, network.quantities == "integer"):
+        return "demand is not in whole units"
+    return complication(network, "quantities", "order_lead_time", "order_cost")
 
 
 def solve(network: Network) -> Optimum:
@@ -66,7 +71,7 @@ class _Cycle:
     def __init__(self, day: Array, over_lead_time: Array, holding: float, shortage: float, order_cost: float) -> None:
         self.order_cost = order_cost
         mean = float(over_lead_time @ np.arange(len(over_lead_time)))
-        served = expected_cost(over_lead_time, 1.0, holding, shortage, len(over_lead_time))
+        served = day_cost(over_lead_time, 1.0, holding, shortage, len(over_lead_time))
         at_most = float(served.min()) + order_cost * (1 - day[0])  # base-stock at the least G
         self.lowest = math.floor(min(mean - at_most / shortage, float(np.argmin(served)) - 1))
         highest = max(math.ceil(mean + at_most / holding), int(np.argmin(served)) + 1)

@@ -9,11 +9,11 @@ stores. The planner ships u_1 and u_2 to the stores and u_w to the warehouse, an
 
 with ``m_w = x_w - u_1 - u_2 >= 0`` and ``m_s = x_s - u_w >= 0`` left after shipping. The expectation is taken first,
 store by store; the minimum over z is a running minimum over the next stock of the outermost node, that over u_w one
-along the diagonals of equal m_w + x_s, that over u_1 and u_2 comes last (:mod:`hmarl.exact.tree_sweep`).
+along the diagonals of equal m_w + x_s, that over u_1 and u_2 comes last (:mod:`hmarl.exact.warehouse_sweep`).
 
-Nothing beyond the caps of the stocks is better (:mod:`hmarl.exact.iteration`):
+Nothing beyond the caps of the stocks is better (:mod:`hmarl.exact.value_iteration`):
 
-- Store: :func:`hmarl.exact.iteration.stock_cap_holds`; what is shipped does not change.
+- Store: :func:`hmarl.exact.value_iteration.stock_cap_holds`; what is shipped does not change.
 - Warehouse behind a supplier, cap X_w: a unit above it that is not shipped costs h_w or nothing, and leaves the next
   stock at least ``X_w - X_1 - X_2``; from there on another unit must not lower v, which is checked. (One that is
   shipped above a store's cap may as well not be there.)
@@ -29,30 +29,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmarl.errors import InputError
-from hmarl.exact.demand import demand_refusal, probabilities
-from hmarl.exact.fits import node_refusal
-from hmarl.exact.iteration import (
+from hmarl.exact.conditions import complication
+from hmarl.exact.distribution import Array, day_cost, day_demand, over_days, quantile
+from hmarl.exact.proof import Optimum, Proof
+from hmarl.exact.value_iteration import (
     DAMPING,
     MOST_SWEEPS,
     SLACK,
     SOURCE,
     TOLERANCE,
-    Array,
-    convolved,
-    one_day_cost,
-    quantile,
     rising_from,
     stock_cap_holds,
 )
-from hmarl.exact.proof import Optimum, Proof
-from hmarl.exact.tree_sweep import reached, sweep
+from hmarl.exact.warehouse_sweep import reached, sweep
 from hmarl.network.config import Network
 from hmarl.roles import Chain
 
 Index = NDArray[np.int64]
 
 MOST_WORK = 5e9
-"""Products a sweep of the value iteration may take: some seconds."""
+"""Multiplications a sweep of the value iteration may take: some seconds."""
 _NO_STORE = np.ones(1)
 
 
@@ -121,49 +117,32 @@ class TreeTable:
         )
 
 
+def fits(network: Network) -> bool:
+    """Whether it is stores behind a warehouse, and at most one supplier above that, with lost sales."""
+    roots = [name for name, node in network.nodes.items() if node.upstream is None]
+    below = network.children(roots[0])
+    if len(below) == 1 and network.children(below[0]):
+        below = network.children(below[0])
+    leaves = bool(below) and not any(network.children(name) for name in below)
+    return len(roots) == 1 and leaves and network.unmet_demand == "lost"
+
+
 def refusal(network: Network) -> str | None:
-    """Why the network is not one or two stores behind a warehouse that can be solved; None if it is."""
-    shape = _shape_refusal(network)
-    if shape is not None:
-        return shape
-    for name in network.node_names:
-        reason = node_refusal(network, name) or _tree_node_refusal(network, name)
-        if reason is not None:
-            return reason
-    if network.unmet_demand == "backorder":
-        return "unmet demand is backordered, this method is for lost sales"
+    """Why a network that :func:`fits` cannot be solved; None where it can."""
+    stores = sum(not network.children(name) for name in network.node_names)
+    if stores > 2:
+        return f"too large: {stores} stores, at most 2"
+    for name, node in network.nodes.items():
+        if isinstance(node.lead_time, int) and node.lead_time != 1:
+            return f"every lead time must be 1, that of {name} is {node.lead_time}"
+    reason = complication(network)
+    if reason is not None:
+        return reason
     tree = tree_of(network)
     work = _work(tree, first_caps(tree))
     if work > MOST_WORK:
-        return f"too large: {work:.1g} products a sweep of the value iteration, at most {MOST_WORK:.0e}"
+        return f"too large: {work:.1g} multiplications a sweep of the value iteration, at most {MOST_WORK:.0e}"
     return None
-
-
-def _shape_refusal(network: Network) -> str | None:
-    roots = [name for name, node in network.nodes.items() if node.upstream is None]
-    below = network.children(roots[0])
-    if len(network.nodes) == 1:
-        return "one node, this method is for stores behind a warehouse"
-    if len(roots) > 1:
-        return f"{len(roots)} nodes without upstream, this method is for one"
-    if len(below) == 1 and network.children(below[0]):
-        below = network.children(below[0])
-    if any(network.children(name) for name in below):
-        return "this method is for stores behind one warehouse, at most behind one supplier"
-    if len(below) > 2:
-        return f"too large: {len(below)} stores, at most 2"
-    return None
-
-
-def _tree_node_refusal(network: Network, name: str) -> str | None:
-    item, leaf = network.item(name, network.skus[0]), not network.children(name)
-    if network.nodes[name].lead_time != 1:
-        return f"the lead time of {name} is {network.nodes[name].lead_time}, this method is for 1"
-    if item.order_cost > 0:
-        return f"an order of {name} costs {item.order_cost:g}, this method is for none"
-    if leaf:
-        return demand_refusal(network, name)
-    return f"{name} has demand of its own" if item.demand is not None else None
 
 
 def tree_of(network: Network) -> Tree:
@@ -175,7 +154,7 @@ def tree_of(network: Network) -> Tree:
     warehouse = child[0] if deep else root
     stores = network.children(warehouse)
     items = [network.item(name, network.skus[0]) for name in stores]
-    pmfs = [probabilities(item.demand) for item in items if item.demand is not None]
+    pmfs = [day_demand(item.demand, True, 1.0) for item in items if item.demand is not None]
     missing = 2 - len(stores)
     holdings = [network.item(name, network.skus[0]).holding_cost for name in (root, warehouse)]
     return Tree(
@@ -218,7 +197,7 @@ def first_caps(tree: Tree) -> Caps:
     levels = []
     for pmf, holding, shortage in zip(tree.pmfs, tree.holdings[2:], tree.shortages, strict=True):
         ratio = shortage / (shortage + holding) if len(pmf) > 1 or holding > 0 else 0.0
-        levels.append(quantile(convolved(pmf, 2), ratio))
+        levels.append(quantile(over_days(pmf, 2), ratio))
         stores.append(levels[-1] + quantile(pmf, ratio) if ratio > 0 else 0)
     below = max(1, sum(stores))
     if tree.supplier is None:
@@ -258,7 +237,9 @@ def _larger_caps(
 
 def store_costs(tree: Tree, caps: Caps) -> Array:
     """Expected holding and shortage cost of a day at the stores, ``(X_1 + 1, X_2 + 1)``."""
-    first, second = (one_day_cost(tree.pmfs[i], tree.holdings[2 + i], tree.shortages[i], caps[i]) for i in range(2))
+    first, second = (
+        day_cost(tree.pmfs[i], 1.0, tree.holdings[2 + i], tree.shortages[i], caps[i] + 1) for i in range(2)
+    )
     return first[:, None] + second
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,26 +9,14 @@ import pytest
 
 from hmarl.exact import newsvendor
 from hmarl.exact.distribution import day_demand, over_days
-from hmarl.exact.fixed_cost import refusal, solve
+from hmarl.exact.s_S import refusal, solve
 from hmarl.network import Demand, Network, load_network
 from hmarl.policies.rules import ReorderUpTo
 from tests.exact.played import played
 
-ROWS = json.loads((Path(__file__).parents[1] / "reference" / "serial.json").read_text())["s_S"]["rows"]
-
 
 def store(**arguments: Any) -> Network:
     return load_network("lost_sales", unmet_demand="backorder", **arguments)
-
-
-@pytest.mark.parametrize("row", ROWS, ids=[f"poisson-{row[0]}" for row in ROWS])
-def test_zheng_federgruen_row(row: list[float]) -> None:
-    mean, holding, penalty, order_cost, s, S, cost = row
-    network = store(mean=mean, lead_time=0, holding_cost=holding, penalty=penalty, order_cost=order_cost)
-    assert refusal(network) is None
-    optimum = solve(network)
-    assert optimum.cost == pytest.approx(cost, abs=1e-3)
-    assert (optimum.policy.reorder_point.item(), optimum.policy.order_up_to.item()) == (s, S)
 
 
 def test_demand_of_one_a_day_by_hand() -> None:
@@ -105,10 +91,9 @@ def test_a_dear_order_of_a_fast_mover_is_found() -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"unmet_demand": "lost"}, "unmet demand is lost"),
         ({"demand": "normal"}, "not in whole units"),
         ({"store.minimum_order": 5}, "a minimum"),
-        ({"store.delays": [{"first": 3, "last": 9, "days": 2}]}, "its lead time varies"),
+        ({"store.review_period": 7}, "some days only"),
     ],
 )
 def test_refusals_say_why(arguments: dict[str, Any], reason: str) -> None:

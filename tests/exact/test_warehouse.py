@@ -11,57 +11,21 @@ import pytest
 
 import hmarl
 from hmarl.errors import InputError
-from hmarl.exact import tree
+from hmarl.exact import warehouse
 from hmarl.network import Network, load_network
 from hmarl.policies import make_policy, simulate
 from hmarl.roles import Chain
-
-_REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "networks.json").read_text())
-
-
-def rows(kind: str) -> list[dict[str, Any]]:
-    return [dict(zip(_REFERENCE[kind]["columns"], row, strict=True)) for row in _REFERENCE[kind]["rows"]]
+from tests.reference.rows import SUPPLIER, WAREHOUSE, Row
 
 
-WAREHOUSE, SUPPLIER = rows("warehouse_and_two_stores"), rows("supplier_warehouse_and_two_stores")
+def test_the_optimal_fill_rates_of_the_table() -> None:
+    table = json.loads((Path(__file__).parents[1] / "reference" / "networks.json").read_text())
+    for row, values in zip(WAREHOUSE, table["warehouse_and_two_stores"]["rows"], strict=True):
+        paths = simulate(row.network, make_policy("optimal", row.network), days=1020, warmup=20, replications=500)
+        assert paths.mean("fill_rate") == pytest.approx(values[4], abs=2e-3), row.name
 
 
-def row_id(row: dict[str, Any]) -> str:
-    return f"m{row['mean_demand'][0]}-p{row['penalty']}"
-
-
-def one_warehouse(row: dict[str, Any]) -> Network:
-    return load_network("one_warehouse", **{key: row[key] for key in ("mean_demand", "penalty", "warehouse_holding")})
-
-
-def one_supplier(row: dict[str, Any]) -> Network:
-    keys = ("mean_demand", "penalty", "warehouse_holding", "supplier_holding")
-    return load_network("one_supplier", **{key: row[key] for key in keys})
-
-
-@pytest.mark.parametrize("row", WAREHOUSE, ids=row_id)
-def test_a_warehouse_with_two_stores(row: dict[str, Any]) -> None:
-    network = one_warehouse(row)
-    optimum = hmarl.optimal_cost(network)
-    assert optimum.cost == pytest.approx(row["optimal_cost"], abs=1e-4)
-    assert optimum.proof.tolerance < 1e-6
-    paths = simulate(network, optimum.policy, days=1020, warmup=20, replications=500)
-    costs, error = paths.metrics["cost"], 3.5 / 500**0.5
-    assert costs.mean() == pytest.approx(optimum.cost, abs=error * costs.std())
-    assert paths.mean("fill_rate") == pytest.approx(row["optimal_fill_rate"], abs=2e-3)
-
-
-@pytest.mark.parametrize("row", SUPPLIER, ids=row_id)
-def test_a_supplier_a_warehouse_and_two_stores(row: dict[str, Any]) -> None:
-    network = one_supplier(row)
-    optimum = hmarl.optimal_cost(network)
-    assert optimum.cost == pytest.approx(row["optimal_cost"], abs=1e-4)
-    assert optimum.proof.tolerance < 1e-6
-    costs = simulate(network, optimum.policy, days=1020, warmup=20, replications=500).metrics["cost"]
-    assert costs.mean() == pytest.approx(optimum.cost, abs=3.5 * costs.std() / 500**0.5)
-
-
-@pytest.mark.parametrize("network", [one_warehouse(WAREHOUSE[0]), one_supplier(SUPPLIER[0])], ids=lambda n: n.name)
+@pytest.mark.parametrize("network", [WAREHOUSE[0].network, SUPPLIER[0].network], ids=lambda n: n.name)
 def test_the_policy_never_asks_for_more_than_its_source_has(network: Network) -> None:
     chain, policy = Chain(network, 50), make_policy("optimal", network)
     for _ in range(60):
@@ -70,7 +34,7 @@ def test_the_policy_never_asks_for_more_than_its_source_has(network: Network) ->
 
 
 def test_sharing_and_owing_do_not_matter_where_nothing_is_short() -> None:
-    network = one_warehouse(WAREHOUSE[2])
+    network = WAREHOUSE[2].network
     other = network.model_copy(update={"unfilled_orders": "keep", "shortage": "proportional"})
     assert hmarl.optimal_cost(other).cost == hmarl.optimal_cost(network).cost
 
@@ -87,7 +51,7 @@ def test_a_warehouse_that_need_not_keep_anything_by_hand() -> None:
 
 
 def test_costs_of_the_sku_override_those_of_the_node() -> None:
-    network = one_warehouse(WAREHOUSE[2])
+    network = WAREHOUSE[2].network
     dear = load_network(
         "one_warehouse", mean_demand=[1, 1], penalty=9, **{"warehouse.skus": {"sku_1": {"holding_cost": 2}}}
     )
@@ -103,19 +67,18 @@ def test_one_store_behind_a_free_warehouse_has_its_lead_time_and_the_warehouses(
 
 
 def test_larger_tables_have_the_same_optimum() -> None:
-    network = one_supplier(SUPPLIER[1])
-    known = tree.tree_of(network)
-    low, high, *_ = tree.iterate(known, tree.Caps(7, 6, 19, 19))
+    network = SUPPLIER[1].network
+    known = warehouse.tree_of(network)
+    low, high, *_ = warehouse.iterate(known, warehouse.Caps(7, 6, 19, 19))
     assert low - 1e-6 < hmarl.optimal_cost(network).cost < high + 1e-6
 
 
-@pytest.mark.parametrize("make", [one_warehouse, one_supplier])
-def test_caps_that_are_too_small_are_raised(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    row = SUPPLIER[1]
-    monkeypatch.setattr(tree, "first_caps", lambda t: tree.Caps(2, 2, 0 if t.supplier is None else 4, 4))
-    small = hmarl.optimal_cost(make(row))
+@pytest.mark.parametrize("row", [WAREHOUSE[2], SUPPLIER[1]], ids=str)
+def test_caps_that_are_too_small_are_raised(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warehouse, "first_caps", lambda t: warehouse.Caps(2, 2, 0 if t.supplier is None else 4, 4))
+    small = hmarl.optimal_cost(row.network)
     monkeypatch.undo()
-    assert small.cost == pytest.approx(hmarl.optimal_cost(make(row)).cost, abs=2e-6)
+    assert small.cost == pytest.approx(hmarl.optimal_cost(row.network).cost, abs=2e-6)
 
 
 def test_stores_that_differ_are_told_apart() -> None:
@@ -130,12 +93,12 @@ def test_stores_that_differ_are_told_apart() -> None:
     ("changes", "message"),
     [
         ({"mean_demand": [1, 1, 1]}, "too large: 3 stores, at most 2"),
-        ({"mean_demand": [40, 40]}, r"too large: .* products a sweep"),
-        ({"unmet_demand": "backorder"}, "unmet demand is backordered"),
-        ({"store_1.lead_time": 2}, "the lead time of store_1 is 2, this method is for 1"),
-        ({"warehouse.order_cost": 5}, "an order of warehouse costs 5, this method is for none"),
-        ({"warehouse.order_capacity": 5}, "warehouse: no method takes order_capacity into account"),
-        ({"skus": ["a", "b"]}, "2 SKUs, this method is for one"),
+        ({"mean_demand": [40, 40]}, r"too large: .* multiplications a sweep"),
+        ({"unmet_demand": "backorder"}, "it is none of one node, nodes in a row with backorders, stores behind a ware"),
+        ({"store_1.lead_time": 2}, "every lead time must be 1, that of store_1 is 2"),
+        ({"warehouse.order_cost": 5}, "an order of warehouse costs something"),
+        ({"warehouse.order_capacity": 5}, "orders of warehouse are limited"),
+        ({"skus": ["a", "b"]}, "there are 2 SKUs"),
         ({"warehouse.demand": {"distribution": "poisson", "mean": 1}}, "warehouse has demand of its own"),
     ],
     ids=str,
@@ -146,7 +109,7 @@ def test_what_is_refused(changes: dict[str, Any], message: str) -> None:
 
 
 def test_other_trees_are_refused() -> None:
-    with pytest.raises(InputError, match="stores behind one warehouse, at most behind one supplier"):
+    with pytest.raises(InputError, match="it is none of one node, nodes in a row"):
         hmarl.optimal_cost(load_network("serial", unmet_demand="lost", quantities="integer"))
 
 
@@ -154,4 +117,4 @@ def test_much_opening_stock_is_kept_where_it_is_cheap() -> None:
     network = load_network("one_warehouse", **{"warehouse.opening_stock": 200})
     trace = simulate(network, make_policy("optimal", network), days=30, replications=5, record=range(5)).trace
     stores = trace["on_hand"][:, :, [network.node_names.index(f"store_{i}") for i in (1, 2)], 0]
-    assert stores.max() <= tree.first_caps(tree.tree_of(network)).store_1
+    assert stores.max() <= warehouse.first_caps(warehouse.tree_of(network)).store_1

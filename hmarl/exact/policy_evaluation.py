@@ -26,13 +26,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from hmarl.errors import InputError
+from hmarl.exact.conditions import complication
 from hmarl.exact.constant_order import constant_order_cost
+from hmarl.exact.distribution import Array, day_demand
 from hmarl.network.config import Network
 from hmarl.policies.rules import ConstantOrder, Policy
 from hmarl.roles import Chain
 from hmarl.simulator import Params, State, compile_network, day_costs
-
-Array = NDArray[np.float64]
 
 MOST_STATES = 2_000_000
 MOST_DEMANDS = 1_000_000  # of all customers together, a day
@@ -40,6 +40,16 @@ MOST_TRANSITIONS = 20_000_000  # states x demands
 TOLERANCE = 1e-7  # half the width between the two bounds, relative to the cost where that is above 1
 RARE = 1e-9  # share of days, in the long run, that may lead to more units than are followed
 
+_TAKEN = (
+    "skus",
+    "customers",
+    "storage_capacity",
+    "order_capacity",
+    "order_lead_time",
+    "case_pack",
+    "order_cost",
+    "holding_cost",
+)
 _FEW_UNITS, _MORE_UNITS = 100, 4  # above the opening stock in the first try, and how many times as many in the next
 _MOST_UNITS, _MOST_DAYS = 1000, 365  # the limit in the last: so many units and so many days of mean demand
 
@@ -48,29 +58,6 @@ _FEW_ROWS, _ROWS = 512, 8192  # states, or states and demands, played at once
 _DAMPING = 0.9
 _MOST_SWEEPS = 5_000
 _STOCK = ("on_hand", "in_transit", "owed", "backorders", "orders_sent")  # what makes up a state
-
-
-def refusal(network: Network) -> str | None:
-    """Why no policy of a network has an exact cost here; None where it may have one."""
-    if network.quantities != "integer":
-        return "quantities are real, not whole units"
-    if network.finite:
-        return "its days are all there are, there is no long run"
-    for name, node in network.nodes.items():
-        demands = [network.item(name, sku).demand for sku in network.skus]
-        reasons = {
-            "lead times that vary": not isinstance(node.lead_time, int),
-            f"a review period of {node.review_period}": node.review_period > 1,
-            f"a reliability of {node.reliability:g}": node.reliability < 1,
-            "orders that get lost": node.order_loss > 0,
-            "shipments that get lost": node.shipment_loss > 0,
-            "outages or delays": bool(node.outages or node.delays),
-            "demand that is not the same every day": any(d is not None and not d.stationary for d in demands),
-        }
-        for reason, holds in reasons.items():
-            if holds:
-                return f"{name} has {reason}"
-    return None
 
 
 def policy_cost(network: Network, policy: Policy, *, most_transitions: int = MOST_TRANSITIONS) -> float:
@@ -104,9 +91,9 @@ def policy_cost(network: Network, policy: Policy, *, most_transitions: int = MOS
     >>> round(policy_cost(network, make_policy("base_stock", network, level=16)), 4)
     4.6386
     """
-    why = refusal(network)
-    if why is not None:
-        raise InputError(f"{network.name}: {why}: no exact cost")
+    reason = complication(network, *_TAKEN)
+    if reason is not None:
+        raise InputError(f"network {network.name}: its policies have no exact cost: {reason}")
     demands, probabilities = _joint_demand(network, compile_network(network))
     if isinstance(policy, ConstantOrder) and _stock_may_grow(network) and len(probabilities) > 1:
         return constant_order_cost(network, policy)
@@ -140,7 +127,7 @@ def _joint_demand(network: Network, params: Params) -> tuple[Array, Array]:
             demand = network.item(name, sku).demand
             if demand is not None:
                 places.append((n, s))
-                single.append(demand.probabilities_of_units())
+                single.append(day_demand(demand, True, 1.0))
     count = math.prod(len(p) for p in single)
     if count > MOST_DEMANDS:
         raise InputError(f"{network.name}: {count:,} different demands a day, an exact cost takes {MOST_DEMANDS:,}")

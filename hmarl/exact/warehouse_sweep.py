@@ -1,4 +1,4 @@
-"""The kernels of :mod:`hmarl.exact.tree`; tables are by x_1, x_2, x_s, x_w."""
+"""The kernels of :mod:`hmarl.exact.warehouse`; tables are by x_1, x_2, x_s, x_w."""
 
 from __future__ import annotations
 
