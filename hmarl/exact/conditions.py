@@ -14,7 +14,7 @@ from typing import Any
 from hmarl.exact.distribution import density
 from hmarl.network import Demand, Network
 
-MOST_DEMAND = 100_000
+MOST_DEMAND = 1_000_000
 """Largest demand of a day that is taken, units."""
 
 _PLAIN_NODE: dict[str, tuple[Any, str]] = {
@@ -91,7 +91,7 @@ def demand_complication(demand: Demand, integer: bool) -> str | None:
         return "is 0"
     most = max(demand.base_mean + 10 * math.sqrt(demand.base_variance(integer)), *(demand.values or [0]))
     if most > MOST_DEMAND:
-        return f"reaches {most:.0f} units a day, at most {MOST_DEMAND}"
+        return f"reaches {most:,.0f} units a day, at most {MOST_DEMAND:,}"
     if math.isinf(density(demand, integer)):
         return "comes in lumps of parts of units"
     return None

@@ -33,7 +33,7 @@ def constant_order_cost(network: Network, policy: ConstantOrder) -> float:
     assert demand is not None
     probabilities = day_demand(demand, True, 1.0)
     mean = mean_of(probabilities, 1.0)
-    if order >= mean:
+    if order >= mean * (1 - 1e-9):  # the mean is rounded
         return math.inf
     lost, ordering = params.shortage_cost.item() * (mean - order), params.order_cost.item() * (order > 0)
     return lost + ordering + params.holding_cost.item() * _mean_left(probabilities, order)

@@ -164,4 +164,5 @@ def day_cost(pmf: Array, step: float, holding: float, shortage: float, points: i
         Cost a unit left, and a unit short at the end of the day.
     """
     left = surplus(pmf, step, points)
-    return holding * left + shortage * (mean_of(pmf, step) - step * np.arange(points) + left)
+    short = np.maximum(mean_of(pmf, step) - step * np.arange(points) + left, 0.0)
+    return holding * left + shortage * short

@@ -119,7 +119,7 @@ def solve(network: Network) -> Optimum:
     bounds = {"on hand": stock_cap, "order": order_cap}
     tolerance = (high - low) / 2 + SLACK * stock_cap
     proof = Proof("relative value iteration on stock and pipeline", tolerance, bounds, SOURCE)
-    return Optimum((low + high) / 2, LostSalesTable(table), proof)
+    return Optimum(max(0.0, low + high) / 2, LostSalesTable(table), proof)
 
 
 def problem_of(network: Network) -> _Problem:

@@ -188,7 +188,7 @@ def solve(network: Network) -> Optimum:
         np.minimum(shipments[i], caps[i] - stocks, out=shipments[i])
     tolerance = (high - low) / 2 + SLACK * sum(caps)
     proof = Proof("relative value iteration on the joint state", tolerance, bounds, SOURCE)
-    return Optimum((low + high) / 2, TreeTable(tree, shipments, next_stock), proof)
+    return Optimum(max(0.0, low + high) / 2, TreeTable(tree, shipments, next_stock), proof)
 
 
 def first_caps(tree: Tree) -> Caps:

@@ -1,4 +1,4 @@
-"""One node with backorders: the newsvendor over L + 1 days, row by row of the reference."""
+"""One node with backorders: the newsvendor over L + 1 days; test_reference.py has the rows of the tables."""
 
 from __future__ import annotations
 

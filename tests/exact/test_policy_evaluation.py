@@ -1,4 +1,4 @@
-"""Exact costs against those of the tables, of textbooks, of hand and of long simulations."""
+"""Exact costs by hand and by long simulations; test_reference.py has those of the tables."""
 
 from __future__ import annotations
 

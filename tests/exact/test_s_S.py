@@ -1,4 +1,4 @@
-"""(s, S) with a fixed order cost: Zheng and Federgruen (1991), row by row of the reference."""
+"""(s, S) with a fixed order cost: by hand, by search, by simulation; test_reference.py has the textbook's rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stores behind a warehouse, and behind a supplier: the reference rows, and what is refused."""
+"""Stores behind a warehouse, and behind a supplier: what holds beside the tables' rows (test_reference.py)."""
 
 from __future__ import annotations
 
