@@ -10,6 +10,7 @@ decentralised          the same where stores see their own stock alone: a cost t
 bounds                 where the optimum is out of reach: a cost that no policy can stay below
 policy_evaluation      the exact cost of a given policy: its Markov chain, played by the simulator
 constant_order         the same of a constant order with lost sales, whose stock has no limit
+gap                    how far a policy is above the optimum
 ====================== ==================================================================================
 
 The others are what these share: `conditions` (what stands in the way of a method), `distribution` (a day's demand as

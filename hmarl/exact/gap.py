@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from hmarl.errors import InputError
-from hmarl.exact.evaluation import policy_cost
+from hmarl.exact.policy_evaluation import policy_cost
 from hmarl.exact.proof import Optimum
 from hmarl.exact.solve import optimal_cost
 from hmarl.network.config import Network
