@@ -89,9 +89,9 @@ def instances() -> list[Instance]:
         changes = {"mean_demand": [1, 1], "penalty": penalty}
         trainings = {"phases": PHASED, "together": (*from_scratch, *JOINT)}
         found.append(Instance("one_supplier", "one_supplier", changes, trainings))
-    rules = ("--rules", ",".join(RIVALS), "--acting-rule", RIVALS[0])
+    quick = ("--ppo", "quick", "--rules", ",".join(RIVALS), "--acting-rule", RIVALS[0])
     for preset in ("weekday_store", "season_spikes", "unreliable_supply"):
-        found.append(Instance("nonstationary", preset, {}, {"stores": rules}))
+        found.append(Instance("nonstationary", preset, {}, {"stores": quick}))
     return found
 
 
