@@ -89,15 +89,15 @@ def instances() -> list[Instance]:
         changes = {"mean_demand": [1, 1], "penalty": penalty}
         trainings = {"phases": PHASED, "together": (*from_scratch, *JOINT)}
         found.append(Instance("one_supplier", "one_supplier", changes, trainings))
-    quick = ("--ppo", "quick", "--rules", ",".join(RIVALS), "--acting-rule", RIVALS[0])
+    rules = ("--rules", ",".join(RIVALS), "--acting-rule", RIVALS[0])
     for preset in ("weekday_store", "season_spikes", "unreliable_supply"):
-        found.append(Instance("nonstationary", preset, {}, {"stores": quick}))
+        found.append(Instance("nonstationary", preset, {}, {"stores": rules}))
     return found
 
 
-LONG = ("--steps", "8000000", "--evaluate-every", "500000", "--evaluation-episodes", "1024")
+LONG = ("--steps", "6000000", "--evaluation-episodes", "1024")
 PHASED = ("--steps", "4000000", "--evaluation-episodes", "1024")
-JOINT = ("--steps", "12000000", "--evaluate-every", "500000", "--evaluation-episodes", "1024")
+JOINT = ("--steps", "9000000", "--evaluate-every", "500000", "--evaluation-episodes", "1024")
 
 
 class Rows:

@@ -26,7 +26,7 @@ class PPOSettings(BaseModel):
     epochs: int = Field(4, ge=1, le=100, description="passes over a rollout")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Adam's step size at the start")
     final_learning_rate: float = Field(0, ge=0, le=1, description="and at the end; linear in between")
-    gamma: float = Field(0.99, gt=0, lt=1, description="discount a day")
+    gamma: float = Field(0.97, gt=0, lt=1, description="discount a day")
     gae_lambda: float = Field(0.9, ge=0, le=1, description="lambda of the advantage estimate, 0 to 1")
     clip: float = Field(0.2, gt=0, lt=1, description="clipping of the probability ratio, 1 - clip to 1 + clip")
     entropy: float = Field(0.03, ge=0, description="weight of the entropy bonus at the start")
@@ -67,7 +67,6 @@ PPO_SETTINGS: dict[str, PPOSettings] = {
         same_draws=8,
         days=32,
         learning_rate=2e-3,
-        gamma=0.97,
         gae_lambda=0.95,
         entropy=0.01,
     ),
