@@ -14,16 +14,32 @@ import yaml
 from markupsafe import Markup
 
 from hmarl.errors import InputError
+from hmarl.exact.evaluation import policy_cost
+from hmarl.exact.gap import known_optimum
 from hmarl.files import write_atomic
-from hmarl.report.comparison import Comparison
+from hmarl.network.config import Network
+from hmarl.report.comparison import OPTIMAL, Comparison
 from hmarl.report.episode import Course, follow, places
-from hmarl.report.metrics import ALL_METRICS, METRICS, decimals, number
+from hmarl.report.metrics import ALL_METRICS, METRICS, RELATIVE, decimals, number, per_cent_decimals
 from hmarl.report.plots import comparison_figure, stock_figure, svg, training_figure
 from hmarl.report.run import Record, load_run
+from hmarl.report.sampling import in_words
 from hmarl.report.statistics import Estimate
-from hmarl.report.words import counted, describe, findings, listing, node_rows, verdict
+from hmarl.report.table import remarks
+from hmarl.report.words import against_optimum, counted, describe, findings, listing, node_rows, verdict
 
-_HEADLINES = ("service_level", "reward", "profit", "stockout_days")
+_HEADLINES = {
+    "reward": ("service_level", "reward", "profit", "stockout_days"),
+    "cost": ("cost", "service_level", "stockout_days", "holding_cost"),
+}
+_COLUMNS = {
+    "reward": tuple(METRICS),
+    "cost": ("cost", "service_level", "fill_rate", "stockout_days", "holding_cost", "bullwhip", "profit"),
+}
+_STEPS = {
+    "reward": ("reward", "service_level", "profit"),
+    "cost": ("cost", "service_level", "stockout_days"),
+}  # by what agents are paid for
 _REAL_SALES = ("cost", "profit", "service_level", "fill_rate", "stockout_days")
 _LEARNS = {
     "phase1_stores": "The stores' shared policy learns; warehouse and supplier act by a tuned rule.",
@@ -61,15 +77,40 @@ def write_report(
     found = comparison or Comparison.load(run.folder / "comparison" / "comparison.json")
     if course is None:
         course = follow(run.network, run.deployed(), replications=replications, seed=found.seed)
-    return write_atomic(run.folder / "report.html", render(run, found, course))
+    optimal_cost, cost = _exact_costs(run)
+    return write_atomic(run.folder / "report.html", render(run, found, course, optimal_cost, cost))
 
 
-def render(run: Record, comparison: Comparison, course: Course) -> str:
-    """The page as HTML."""
+def _exact_costs(run: Record) -> tuple[float | None, float | None]:
+    """Of the optimal policy and of the deployed one, money a day; None where not known."""
+    optimum = known_optimum(run.network)
+    if optimum is None:
+        return None, None
+    try:
+        return optimum.cost, policy_cost(run.network, run.deployed())
+    except InputError:
+        return optimum.cost, None
+
+
+def render(
+    run: Record,
+    comparison: Comparison,
+    course: Course,
+    optimal_cost: float | None = None,
+    cost: float | None = None,
+) -> str:
+    """The page as HTML.
+
+    Parameters
+    ----------
+    optimal_cost, cost
+        Exact ones, of the optimal policy and of the deployed one, money a day; None where not known.
+    """
     trained = [p for p in comparison.policies if p in run.phases]
     if not trained:
         raise InputError(f"{run.folder}: the comparison has none of the run's phases: compare the run again")
-    network, policy = run.network, trained[-1]
+    network, policy, objective = run.network, trained[-1], comparison.objective
+    cell = _cell_writer(comparison)
     names, stock, demand, short = places(network, course)
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -85,13 +126,18 @@ def render(run: Record, comparison: Comparison, course: Course) -> str:
         description=[*describe(network), *_history(run)],
         nodes=node_rows(network),
         comparison=comparison,
+        played=in_words(comparison.replications, comparison.days, comparison.batches, comparison.period),
         policy=policy,
-        headlines=[_headline(comparison, policy, name) for name in _HEADLINES],
-        findings=findings(comparison, policy),
-        in_money=findings(comparison, policy, "profit"),
-        metrics=METRICS,
-        cell=_cell_writer(comparison),
-        steps=_steps(comparison, trained),
+        optimal=OPTIMAL,
+        against_optimum=against_optimum(comparison, policy, optimal_cost, cost) if optimal_cost is not None else "",
+        headlines=[_headline(comparison, policy, name, cell) for name in _HEADLINES[objective]],
+        findings=findings(comparison, policy, objective),
+        in_money=findings(comparison, policy, "profit") if objective == "reward" else [],
+        metrics={name: METRICS[name] for name in _COLUMNS[objective] if name != "profit" or _sells(network)},
+        cell=cell,
+        remarks=remarks(comparison),
+        step_metrics=[METRICS[name] for name in _STEPS[objective]],
+        steps=_steps(comparison, trained, cell),
         phases=[_phase(name, run.phases[name]) for name in run.phases if run.phases[name]],
         comparison_svg=Markup(svg(comparison_figure(comparison), "Policies compared")),
         stock_svg=Markup(svg(stock_figure(stock, demand, short, names, network.period, course.first_day), stock_title)),
@@ -102,56 +148,84 @@ def render(run: Record, comparison: Comparison, course: Course) -> str:
     )
 
 
+def _sells(network: Network) -> bool:
+    """Whether anything has a price: without, profit is minus the cost."""
+    return any(network.item(node, sku).price > 0 for node in network.nodes for sku in network.skus)
+
+
 def _history(run: Record) -> list[str]:
     sales = run.config.get("settings", {}).get("sales")
     return [f"Demand was fitted to the sales history {Path(sales).name}."] if sales else []
 
 
+def _estimate(comparison: Comparison, scenario: str, policy: str, metric: str, kind: str) -> Estimate | None:
+    """A figure's ``value``, ``difference`` to the baseline, ``step``, or ``relative OTHER``: a share of OTHER's."""
+    result = comparison.result(policy, metric, scenario)
+    other = kind.removeprefix("relative ")
+    found: Estimate | None = result.relative.get(other) if other != kind else getattr(result, kind)
+    return found
+
+
 def _figure(
-    comparison: Comparison, scenario: str, policy: str, metric: str, kind: str, *, half: bool = False
+    comparison: Comparison, scenario: str, policy: str, metric: str, kind: str, e: Estimate, *, half: bool = False
 ) -> Markup:
     """A number of comparison.json as the page shows it, the exact one beside it for machines."""
-    result = comparison.result(policy, metric, scenario)
-    estimate = result.value if kind == "value" else getattr(result, kind)
-    digits = comparison.decimals(metric, scenario, kind)
-    field = "half" if half else "mean"
-    exact = estimate.high - estimate.mean if half else estimate.mean
-    shown = number(ALL_METRICS[metric], exact, digits, signed=kind != "value" and not half)
-    key = "|".join((scenario, policy, metric, kind, field))
+    relative = kind.startswith("relative")
+    digits = per_cent_decimals([e]) if relative else comparison.decimals(metric, scenario, kind)
+    exact = e.half if half else e.mean
+    shown = number(RELATIVE if relative else ALL_METRICS[metric], exact, digits, signed=kind != "value" and not half)
+    key = "|".join((scenario, policy, metric, kind, "half" if half else "mean"))
     value = "" if math.isnan(exact) else repr(exact)
-    return Markup('<data value="{}" data-key="{}">{}</data>').format(value, key, shown)
+    unit = "\N{NO-BREAK SPACE}%" if relative and not half else ""
+    return Markup('<data value="{}" data-key="{}">{}</data>{}').format(value, key, shown, unit)
+
+
+def _tone(e: Estimate, better: int) -> str:
+    """The colour of a difference."""
+    return {1: "good", -1: "bad"}.get(e.verdict * better, "even")
 
 
 def _cell_writer(comparison: Comparison) -> Any:
-    def cell(scenario: str, policy: str, metric: str, kind: str = "value") -> Markup:
-        """Mean and half width; a difference in the colour of what it means."""
-        result = comparison.result(policy, metric, scenario)
-        estimate = result.value if kind == "value" else getattr(result, kind)
-        if estimate is None:
+    paid_by_cost = comparison.objective == "cost"
+
+    def cell(
+        scenario: str,
+        policy: str,
+        metric: str,
+        kind: str = "value",
+        other: str | None = None,
+        *,
+        mean_only: bool = False,
+    ) -> Markup:
+        """Mean and half width; a difference in the colour of what it means.
+
+        A difference in cost to `other` (left out: the baseline) is a share of it where agents are paid by their cost.
+        """
+        if metric == "cost" and kind in ("difference", "step") and paid_by_cost:
+            kind = f"relative {other or comparison.baseline}"
+        e = _estimate(comparison, scenario, policy, metric, kind)
+        if e is None:
             return Markup("")
-        mean = _figure(comparison, scenario, policy, metric, kind)
-        half = _figure(comparison, scenario, policy, metric, kind, half=True)
-        text = Markup('{} <span class="half">±{}</span>').format(mean, half)
+        text = _figure(comparison, scenario, policy, metric, kind, e)
+        if not mean_only:
+            half = _figure(comparison, scenario, policy, metric, kind, e, half=True)
+            text += Markup(' <span class="half">±{}</span>').format(half)
         if kind == "value":
             return text
-        tone = {"better": "good", "worse": "bad"}.get(verdict(estimate, ALL_METRICS[metric].better), "even")
-        if not ALL_METRICS[metric].better:
-            tone = "even"
-        return Markup('<span class="{}">{}</span>').format(tone, text)
+        return Markup('<span class="{}">{}</span>').format(_tone(e, ALL_METRICS[metric].better), text)
 
     return cell
 
 
-def _headline(comparison: Comparison, policy: str, name: str) -> dict[str, Any]:
+def _headline(comparison: Comparison, policy: str, name: str, cell: Any) -> dict[str, Any]:
     metric, scenario = METRICS[name], comparison.scenarios[0]
-    result = comparison.result(policy, name)
-    difference = result.difference or Estimate(0, 0, 0)
+    difference = comparison.result(policy, name).difference or Estimate(0, 0, 0)
     return {
         "label": metric.label,
         "unit": metric.unit(comparison.period),
-        "value": _figure(comparison, scenario, policy, name, "value"),
-        "difference": _figure(comparison, scenario, policy, name, "difference") if result.difference else "",
-        "tone": {"better": "good", "worse": "bad"}.get(verdict(difference, metric.better), "even"),
+        "value": cell(scenario, policy, name, mean_only=True),
+        "difference": cell(scenario, policy, name, "difference", mean_only=True),
+        "tone": _tone(difference, metric.better),
         "verdict": verdict(difference, metric.better),
         "meaning": metric.meaning.replace("period", comparison.period),
     }
@@ -176,7 +250,7 @@ def _real_sales(folder: Path) -> dict[str, Any] | None:
     def relative(entry: dict[str, Any]) -> tuple[str, str]:
         e = Estimate.from_json(entry)
         text = f"{100 * e.mean:+.1f} % ±{100 * (e.high - e.mean):.1f}".replace("-", "\N{MINUS SIGN}")
-        return text, {"better": "good", "worse": "bad"}.get(verdict(e, -1), "even")
+        return text, _tone(e, -1)
 
     baselines = list(dict.fromkeys(b for row in policies.values() for b in row["relative_cost"]))
     return {
@@ -196,19 +270,19 @@ def _real_sales(folder: Path) -> dict[str, Any] | None:
     }
 
 
-def _steps(comparison: Comparison, trained: Sequence[str]) -> list[dict[str, Any]]:
+def _steps(comparison: Comparison, trained: Sequence[str], cell: Any) -> list[dict[str, Any]]:
     """A row a phase: what it added to the phase before."""
-    rows = []
+    rows, scenario, objective = [], comparison.scenarios[0], comparison.objective
     for phase in trained:
-        before = comparison.previous.get(phase)
-        step = comparison.result(phase, "reward").step
+        before, step = comparison.previous.get(phase), comparison.result(phase, objective).step
+        better = METRICS[objective].better
         rows.append(
             {
                 "phase": phase,
                 "learns": _LEARNS.get(phase, ""),
-                "before": before,
-                "verdict": verdict(step) if step else "",
-                "tone": {"better": "good", "worse": "bad"}.get(verdict(step), "even") if step else "even",
+                "cells": [cell(scenario, phase, metric, "step", before) for metric in _STEPS[objective]],
+                "verdict": verdict(step, better) if step else "",
+                "tone": _tone(step, better) if step else "even",
             }
         )
     return rows

@@ -15,7 +15,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from hmarl.report.comparison import Comparison
+from hmarl.report.comparison import OPTIMAL, Comparison
 from hmarl.report.metrics import ALL_METRICS, METRICS, RELATIVE, Metric, decimals, number
 from hmarl.report.sampling import in_words
 from hmarl.report.statistics import Estimate
@@ -27,6 +27,10 @@ _WIDTH = 11.5  # inches
 _SCENARIO_METRICS = {
     "reward": ("reward", "service_level", "profit"),
     "cost": ("cost", "service_level", "stockout_days"),
+}
+_METRICS = {
+    "reward": tuple(METRICS),
+    "cost": ("cost", "service_level", "stockout_days", "holding_cost", "bullwhip"),
 }
 _DIFFERENCE = {"reward": ("reward", "difference"), "cost": ("cost", "relative")}
 """By what agents are paid for; a cost is compared in per cent."""
@@ -52,11 +56,12 @@ def comparison_figure(comparison: Comparison) -> Figure:
 
 def _one_scenario(comparison: Comparison) -> Figure:
     scenario, names = comparison.scenarios[0], comparison.policies
-    columns = lines = 3
+    panels = [_DIFFERENCE[comparison.objective], *((name, "value") for name in _METRICS[comparison.objective])]
+    columns = 3
+    lines = len(panels) // columns
     figure = Figure(figsize=(_WIDTH, lines * (1.1 + 0.27 * len(names))), layout="constrained")
     axes = figure.subplots(lines, columns, sharey=True)
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
-    panels = [_DIFFERENCE[comparison.objective], *((name, "value") for name in METRICS)]
     for place, (axis, (metric, field)) in enumerate(zip(axes.flat, panels, strict=True)):
         _panel(axis, comparison, scenario, metric, field, labels=place % columns == 0)
     figure.suptitle(_heading(comparison), x=0.01, ha="left", fontsize=10, color=MUTED)
@@ -84,7 +89,8 @@ def _by_scenario(comparison: Comparison) -> Figure:
 def _heading(comparison: Comparison) -> str:
     c = comparison
     played = in_words(c.replications, c.days, c.batches, c.period)
-    return f"{c.network}: mean and 95 % interval over {played}; dashed: {c.baseline}"
+    optimum = f"; diamond: {OPTIMAL}" if OPTIMAL in c.policies else ""
+    return f"{c.network}: mean and 95 % interval over {played}; dashed: {c.baseline}{optimum}"
 
 
 def _panel(axis: Axes, comparison: Comparison, scenario: str, name: str, field: str, *, labels: bool) -> None:
@@ -101,18 +107,12 @@ def _panel(axis: Axes, comparison: Comparison, scenario: str, name: str, field: 
     reference = shown[policies.index(comparison.baseline)].mean
     if low <= reference <= high:
         axis.axvline(reference, color=MUTED, linewidth=0.9, dashes=(4, 3), zorder=1)
-    learned = {p for p in policies if p.startswith("phase")}
+    if OPTIMAL in policies and name == "cost" and scenario == "normal":
+        axis.axvline(shown[policies.index(OPTIMAL)].mean, color=SECOND, linewidth=1.1, linestyle=":", zorder=1)
     digits = decimals(metric, found)
     for y, (policy, estimate) in enumerate(zip(policies, shown, strict=True)):
-        colour = ACCENT if policy in learned else MUTED if policy == comparison.baseline else INK
-        _point(
-            axis,
-            y,
-            estimate,
-            (low, high),
-            colour,
-            number(metric, found[y].mean, digits, signed=field != "value"),
-        )
+        text = number(metric, found[y].mean, digits, signed=field != "value")
+        _point(axis, y, estimate, (low, high), *_look(policy, baseline), text)
     axis.set(ylim=(len(policies) - 0.4, -0.6), xlim=(low, high))
     axis.set_yticks(range(len(policies)), policies)
     axis.tick_params(axis="y", length=0, labelleft=labels)
@@ -125,7 +125,14 @@ def _panel(axis: Axes, comparison: Comparison, scenario: str, name: str, field: 
     axis.set_xlabel(metric.unit(comparison.period), fontsize=9, loc="left")
 
 
-def _point(axis: Axes, y: int, e: Estimate, span: tuple[float, float], colour: str, text: str) -> None:
+def _look(policy: str, baseline: str) -> tuple[str, str]:
+    """Colour and marker: trained, optimal, baseline, another rule."""
+    if policy == OPTIMAL:
+        return SECOND, "D"
+    return ACCENT if policy.startswith("phase") else MUTED if policy == baseline else INK, "o"
+
+
+def _point(axis: Axes, y: int, e: Estimate, span: tuple[float, float], colour: str, marker: str, text: str) -> None:
     """A point and its interval; an arrow at the edge with the number where it lies outside."""
     low, high = span
     if math.isnan(e.mean):
@@ -133,7 +140,7 @@ def _point(axis: Axes, y: int, e: Estimate, span: tuple[float, float], colour: s
     if low <= e.mean <= high:
         if not math.isnan(e.low):
             axis.plot([max(low, e.low), min(high, e.high)], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
-        axis.plot([e.mean], [y], "o", color=colour, markersize=5.5, markeredgecolor=PAPER, markeredgewidth=0.8)
+        axis.plot([e.mean], [y], marker, color=colour, markersize=5.5, markeredgecolor=PAPER, markeredgewidth=0.8)
         return
     left = e.mean < low
     axis.annotate(

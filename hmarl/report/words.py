@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from hmarl.network.config import Network, Node
-from hmarl.report.comparison import Comparison
-from hmarl.report.metrics import METRICS, number
-from hmarl.report.statistics import Estimate
+from hmarl.report.comparison import OPTIMAL, Comparison
+from hmarl.report.metrics import METRICS, RELATIVE, Metric, number, per_cent_decimals
+from hmarl.report.statistics import LEVEL, Estimate
 
 _MANY = 6
+_PER_CENT = "\N{NO-BREAK SPACE}%"
 _RULES = {
     "s_S": "(s, S) rule",
     "s_Q": "(s, Q) rule",
@@ -127,7 +129,9 @@ def verdict(difference: Estimate, better: int = 1) -> str:
 
 
 def plain(policy: str) -> str:
-    """A rule in words; another policy by its name."""
+    """A rule or the optimal policy in words; another policy by its name."""
+    if policy == OPTIMAL:
+        return "the policy of lowest cost"
     rule = _RULES.get(policy.removeprefix("tuned_"))
     if rule is None:
         return policy
@@ -135,23 +139,66 @@ def plain(policy: str) -> str:
 
 
 def findings(comparison: Comparison, policy: str, metric: str = "reward") -> list[str]:
-    """What a policy earns in the first scenario, next to the baseline and each reference: a phrase each.
+    """What a policy earns or costs in the first scenario, next to the baseline and each reference: a phrase each.
+
+    A cost in per cent of the other's; without the optimal policy, see :func:`against_optimum`. Others that do the same
+    to the last digit share a phrase.
 
     ``more than the textbook (s, S) rule: +0.54 a day (95 % interval +0.51 to +0.57)``
+    ``less than the tuned base-stock rule: -4.7 % (95 % interval -5.7 to -3.7)``
     """
-    figure, scenario, result = METRICS[metric], comparison.scenarios[0], comparison.result(policy, metric)
-    digits = comparison.decimals(metric, scenario, "difference")
+    figure, result = METRICS[metric], comparison.result(policy, metric)
     found = {comparison.baseline: result.difference, **result.against}
-    phrases = []
+    if metric == "cost":
+        found = {other: result.relative.get(other) for other in found if other != OPTIMAL}
+    others: dict[Estimate, list[str]] = {}
     for other, difference in found.items():
-        if difference is None:
-            continue
-        mean, low, high = (number(figure, v, digits, signed=True) for v in difference[:3])
-        numbers = f"{mean} {figure.unit(comparison.period)} (95\N{NO-BREAK SPACE}% interval {low} to {high})"
-        words = {"better": "more than", "worse": "less than"}.get(verdict(difference, figure.better))
-        phrases.append(
-            f"{words} {plain(other)}: {numbers}"
-            if words
-            else f"as much as {plain(other)}, as far as can be told from chance: {numbers}"
-        )
-    return phrases
+        if difference is not None:
+            others.setdefault(difference, []).append(plain(other))
+    if metric == "cost":
+        figure, unit, digits = RELATIVE, _PER_CENT, per_cent_decimals(others)
+    else:
+        digits = comparison.decimals(metric, comparison.scenarios[0], "difference")
+        unit = f" {figure.unit(comparison.period)}"
+    return [_next_to(listing(names), difference, figure, digits, unit) for difference, names in others.items()]
+
+
+def _next_to(other: str, difference: Estimate, figure: Metric, digits: int, unit: str) -> str:
+    mean, low, high = (number(figure, v, digits, signed=True) for v in difference[:3])
+    numbers = f"{mean}{unit} ({100 * LEVEL:g}{_PER_CENT} interval {low} to {high})"
+    words = {1: "more than", -1: "less than"}.get(difference.verdict)
+    return (
+        f"{words} {other}: {numbers}" if words else f"as much as {other}, as far as can be told from chance: {numbers}"
+    )
+
+
+def against_optimum(comparison: Comparison, policy: str, optimal_cost: float, cost: float | None = None) -> str:
+    """What no policy can cost less than, and how far above it a policy is.
+
+    Parameters
+    ----------
+    comparison
+        Tells how far where the policy's exact cost is not known and the optimal one took part.
+    optimal_cost, cost
+        Exact ones, of the optimal policy and of this one, money a day.
+    """
+    digits = 4 - math.floor(math.log10(optimal_cost)) if optimal_cost > 0 else 4
+    proven = f"In the long run no policy can cost less than {optimal_cost:,.{max(0, digits)}f} a {comparison.period}"
+    if cost is not None:
+        above = f", {_above(cost / optimal_cost - 1)} more" if optimal_cost > 0 else ""
+        return f"{proven} (proven); the trained policy costs {cost:,.{max(0, digits)}f}{above}."
+    gap = _simulated_gap(comparison, policy)
+    if gap is None:
+        return f"{proven} (proven)."
+    told = _next_to(plain(OPTIMAL), gap, RELATIVE, per_cent_decimals([gap]), _PER_CENT)
+    return f"{proven} (proven); on the test episodes the trained policy costs {told}."
+
+
+def _above(share: float) -> str:
+    return f"{100 * share:,.2f}{_PER_CENT}" if share >= 5e-5 else f"less than 0.01{_PER_CENT}"
+
+
+def _simulated_gap(comparison: Comparison, policy: str) -> Estimate | None:
+    """On the network as it was trained on: in another scenario the policy called optimal is not."""
+    rows = comparison.results.get("normal", {})
+    return rows[policy]["cost"].relative.get(OPTIMAL) if policy in rows else None
