@@ -21,7 +21,7 @@ from hmarl.network.config import Network
 from hmarl.report.comparison import OPTIMAL, Comparison
 from hmarl.report.episode import Course, follow, places
 from hmarl.report.metrics import ALL_METRICS, METRICS, RELATIVE, decimals, number, per_cent_decimals
-from hmarl.report.plots import comparison_figure, stock_figure, svg, training_figure
+from hmarl.report.plots import comparison_figure, in_cost, stock_figure, svg, training_figure
 from hmarl.report.run import Record, load_run
 from hmarl.report.sampling import in_words
 from hmarl.report.statistics import Estimate
@@ -138,7 +138,7 @@ def render(
         remarks=remarks(comparison),
         step_metrics=[METRICS[name] for name in _STEPS[objective]],
         steps=_steps(comparison, trained, cell),
-        phases=[_phase(name, run.phases[name]) for name in run.phases if run.phases[name]],
+        phases=[_phase(name, in_cost(rows, comparison), optimal_cost) for name, rows in run.phases.items() if rows],
         comparison_svg=Markup(svg(comparison_figure(comparison), "Policies compared")),
         stock_svg=Markup(svg(stock_figure(stock, demand, short, names, network.period, course.first_day), stock_title)),
         course=course,
@@ -188,21 +188,14 @@ def _tone(e: Estimate, better: int) -> str:
 def _cell_writer(comparison: Comparison) -> Any:
     paid_by_cost = comparison.objective == "cost"
 
-    def cell(
-        scenario: str,
-        policy: str,
-        metric: str,
-        kind: str = "value",
-        other: str | None = None,
-        *,
-        mean_only: bool = False,
-    ) -> Markup:
+    def cell(scenario: str, policy: str, metric: str, kind: str = "value", *, mean_only: bool = False) -> Markup:
         """Mean and half width; a difference in the colour of what it means.
 
-        A difference in cost to `other` (left out: the baseline) is a share of it where agents are paid by their cost.
+        A difference in cost is a share of the other's where agents are paid by their cost.
         """
         if metric == "cost" and kind in ("difference", "step") and paid_by_cost:
-            kind = f"relative {other or comparison.baseline}"
+            other = comparison.baseline if kind == "difference" else comparison.previous.get(policy)
+            kind = f"relative {other}"
         e = _estimate(comparison, scenario, policy, metric, kind)
         if e is None:
             return Markup("")
@@ -273,14 +266,14 @@ def _real_sales(folder: Path) -> dict[str, Any] | None:
 def _steps(comparison: Comparison, trained: Sequence[str], cell: Any) -> list[dict[str, Any]]:
     """A row a phase: what it added to the phase before."""
     rows, scenario, objective = [], comparison.scenarios[0], comparison.objective
+    better = METRICS[objective].better
     for phase in trained:
-        before, step = comparison.previous.get(phase), comparison.result(phase, objective).step
-        better = METRICS[objective].better
+        step = comparison.result(phase, objective).step
         rows.append(
             {
                 "phase": phase,
                 "learns": _LEARNS.get(phase, ""),
-                "cells": [cell(scenario, phase, metric, "step", before) for metric in _STEPS[objective]],
+                "cells": [cell(scenario, phase, metric, "step") for metric in _STEPS[objective]],
                 "verdict": verdict(step, better) if step else "",
                 "tone": _tone(step, better) if step else "even",
             }
@@ -288,13 +281,14 @@ def _steps(comparison: Comparison, trained: Sequence[str], cell: Any) -> list[di
     return rows
 
 
-def _phase(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _phase(name: str, rows: Sequence[Mapping[str, Any]], optimal_cost: float | None) -> dict[str, Any]:
     steps = max((int(row.get("steps") or 0) for row in rows), default=0)
     return {
         "name": name,
         "learns": _LEARNS.get(name, ""),
         "steps": steps,
-        "svg": Markup(svg(training_figure(rows, most=3), f"Training curves of {name}")),
+        "in_cost": any("cost_mean" in row for row in rows),
+        "svg": Markup(svg(training_figure(rows, most=3, optimal_cost=optimal_cost), f"Training curves of {name}")),
     }
 
 

@@ -21,7 +21,7 @@ from hmarl.report.sampling import in_words
 from hmarl.report.statistics import Estimate
 from hmarl.report.style import ACCENT, BAD, INK, MUTED, PAPER, SECOND, png, styled, svg
 
-__all__ = ["comparison_figure", "limits", "png", "stock_figure", "svg", "training_figure"]
+__all__ = ["comparison_figure", "in_cost", "limits", "png", "stock_figure", "svg", "training_figure"]
 
 _WIDTH = 11.5  # inches
 _SCENARIO_METRICS = {
@@ -36,6 +36,7 @@ _DIFFERENCE = {"reward": ("reward", "difference"), "cost": ("cost", "relative")}
 """By what agents are paid for; a cost is compared in per cent."""
 
 PANELS: tuple[tuple[str, str, float, tuple[tuple[str, str], ...]], ...] = (
+    ("Cost", "money a day", 1, (("training", "cost_mean"), ("validation", "validation_cost"))),
     ("Reward of who learns", "a day", 1, (("training", "reward_mean"), ("validation", "validation_reward"))),
     ("Service level, validation", "% of demand", 100, (("", "service_level"),)),
     ("Entropy of the policy", "nats", 1, (("", "entropy"),)),
@@ -44,6 +45,14 @@ PANELS: tuple[tuple[str, str, float, tuple[tuple[str, str], ...]], ...] = (
     ("Speed", "agent-steps a second", 1, (("", "steps_per_second"),)),
 )
 """title, unit, factor, (label, column of metrics.jsonl): a column with _low and _high beside it: a band."""
+
+
+_IN_COST = {
+    "reward_mean": "cost_mean",
+    "validation_reward": "validation_cost",
+    "validation_reward_low": "validation_cost_high",
+    "validation_reward_high": "validation_cost_low",
+}
 
 
 def comparison_figure(comparison: Comparison) -> Figure:
@@ -200,7 +209,9 @@ def _readable(axis: Axis, ticks: int = 4) -> None:
     axis.set_major_formatter(FuncFormatter(label))
 
 
-def training_figure(rows: Sequence[Mapping[str, Any]], title: str = "", most: int = len(PANELS)) -> Figure:
+def training_figure(
+    rows: Sequence[Mapping[str, Any]], title: str = "", most: int = len(PANELS), optimal_cost: float | None = None
+) -> Figure:
     """Curves of a phase from the rows of its metrics.jsonl; a panel for each figure that the rows hold.
 
     Parameters
@@ -212,6 +223,8 @@ def training_figure(rows: Sequence[Mapping[str, Any]], title: str = "", most: in
         Above the panels.
     most
         Panels at most, the first of those that there are.
+    optimal_cost
+        A line where the rows hold costs, see :func:`in_cost`.
     """
     panels = [p for p in PANELS if any(_column(rows, key)[0] for _, key in p[3])][:most]
     columns = min(3, max(1, len(panels)))
@@ -226,11 +239,49 @@ def training_figure(rows: Sequence[Mapping[str, Any]], title: str = "", most: in
             _curves(axis, rows, factor, series)
             axis.set_title(name)
             axis.set_ylabel(unit, fontsize=9)
+            if name == "Cost":
+                _near(axis, rows, optimal_cost)
         if not panels:
             axes[0, 0].text(0, 0.9, "no training step was logged", color=MUTED)
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=MUTED)
     return figure
+
+
+def _near(axis: Axes, rows: Sequence[Mapping[str, Any]], optimal_cost: float | None) -> None:
+    """The optimum as a line; the axis is that of the second half of training, which the first would flatten."""
+    columns = [_column(rows, key)[1] for key in ("cost_mean", "validation_cost")]
+    costs = [y for column in columns for y in column[len(column) // 2 :]]
+    if optimal_cost is not None:
+        axis.axhline(optimal_cost, color=SECOND, linewidth=1.1, linestyle=":", zorder=1)
+        axis.annotate("optimal", (0, optimal_cost), (2, 3), xycoords=axis.get_yaxis_transform(),
+                      textcoords="offset points", fontsize=9, color=SECOND)  # fmt: skip
+        costs.append(optimal_cost)
+    margin = 0.08 * (max(costs) - min(costs)) or 0.05 * max(costs)
+    axis.set_ylim(min(costs) - margin, max(costs) + margin)
+
+
+def in_cost(rows: Sequence[Mapping[str, Any]], comparison: Comparison) -> list[Mapping[str, Any]]:
+    """Rows of a metrics.jsonl with the whole chain's cost, money a day, in place of reward.
+
+    Rewards are minus that cost over a scale where the ratio of the two is one and the same for all policies of the
+    comparison, and in all rows that of all agents' reward to the learners'; else the rows stay as they are.
+    """
+    found = next(iter(comparison.results.values())).values()
+    costs, rewards = (np.array([row[name].value.mean for row in found]) for name in ("cost", "reward"))
+    validations = [
+        (row["validation_reward_all"], row["validation_reward"]) for row in rows if "validation_reward_all" in row
+    ]
+    everyone, learners = np.array(validations).reshape(-1, 2).T
+    if comparison.objective != "cost" or not rewards.any() or not learners.any():
+        return list(rows)
+    scale, share = -costs.sum() / rewards.sum(), everyone.sum() / learners.sum()
+    if not (np.allclose(costs, -scale * rewards) and np.allclose(everyone, share * learners)):
+        return list(rows)
+    return [
+        {_IN_COST.get(k, k): -scale * share * v if k in _IN_COST and v is not None else v for k, v in row.items()}
+        for row in rows
+    ]
 
 
 def _column(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hmarl.network import load_network
-from hmarl.report.comparison import Comparison, Result
+from hmarl.exact import optimal_cost
+from hmarl.network import Network, load_network
+from hmarl.policies import make_policy
+from hmarl.report.comparison import Comparison, Result, compare
 from hmarl.report.episode import Course
 from hmarl.report.metrics import METRICS
 from hmarl.report.run import Record
@@ -52,6 +54,28 @@ def comparison() -> Comparison:
         references=["tuned_s_S"],
         previous={PHASES[1]: PHASES[0]},
         results=results,
+    )
+
+
+@pytest.fixture(scope="session")
+def lost_sales() -> Network:
+    """One store paid minus its cost: Poisson, L = 2, p = 4 of tests/reference/lost_sales.json."""
+    return load_network("lost_sales", lead_time=2, penalty=4)
+
+
+@pytest.fixture(scope="session")
+def paid_by_cost(lost_sales: Network) -> Comparison:
+    """Base-stock levels, two rules alike, as phases a worse and a better one; the optimal policy."""
+    levels = {"base_stock": 20, "tuned_base_stock": 16, "tuned_s_S": 16, "phase1_stores": 19, "phase4_joint": 18}
+    policies = {name: make_policy("base_stock", lost_sales, level=level) for name, level in levels.items()}
+    policies["optimal"] = optimal_cost(lost_sales).policy
+    return compare(
+        lost_sales,
+        policies,
+        baseline="base_stock",
+        references=["tuned_base_stock", "tuned_s_S"],
+        previous={"phase4_joint": "phase1_stores"},
+        replications=30,
     )
 
 

@@ -14,7 +14,7 @@ from hmarl.policies import make_policy
 from hmarl.report.episode import follow
 from hmarl.report.html import render, write_report
 from hmarl.report.metrics import METRICS
-from hmarl.report.run import load_run
+from hmarl.report.run import Record, load_run
 
 
 class _Page(HTMLParser):
@@ -41,24 +41,34 @@ class _Page(HTMLParser):
             self._key = None
 
 
+def _words(text):
+    return " ".join(" ".join(_Page(text).text).replace("\N{NO-BREAK SPACE}", " ").split())
+
+
 def _of_json(data, key):
     scenario, policy, metric, kind, field = key.split("|")
     entry = data["scenarios"][scenario][policy][metric]
-    entry = entry if kind == "value" else entry[kind]
+    if kind.startswith("relative "):
+        entry = entry["relative"][kind.removeprefix("relative ")]
+    elif kind != "value":
+        entry = entry[kind]
     return entry["high"] - entry["mean"] if field == "half" else entry["mean"]
 
 
-def test_figures_are_those_of_comparison_json(record, comparison, course, tmp_path):
-    comparison.save(tmp_path)
-    data = json.loads((tmp_path / "comparison.json").read_text())
-    page = _Page(render(record, comparison, course))
-    for key, value, shown in page.numbers:
+def _check_figures(numbers, data):
+    for key, value, shown in numbers:
         exact = _of_json(data, key)
         assert float(value) == exact
-        factor = 100 if METRICS[key.split("|")[2]].share else 1
+        factor = 100 if METRICS[key.split("|")[2]].share or "|relative " in key else 1
         digits = len(shown.partition(".")[2])
         plain = shown.replace("−", "-").replace(",", "")  # noqa: RUF001 (a true minus)
         assert float(plain) == pytest.approx(factor * exact, abs=0.5001 * 10**-digits)
+
+
+def test_figures_are_those_of_comparison_json(record, comparison, course):
+    data = comparison.to_json()
+    page = _Page(render(record, comparison, course))
+    _check_figures(page.numbers, data)
     keys = {key for key, _, _ in page.numbers}
     for scenario, rows in data["scenarios"].items():
         for policy, row in rows.items():
@@ -69,6 +79,61 @@ def test_figures_are_those_of_comparison_json(record, comparison, course, tmp_pa
     assert "normal|phase2_warehouse|reward|step|mean" in keys
 
 
+@pytest.fixture
+def cost_run(lost_sales, rows, tmp_path):
+    """A run of two phases whose agents are paid minus their cost."""
+    return Record(tmp_path, {"name": "l2"}, lost_sales, dict.fromkeys(("phase1_stores", "phase4_joint"), rows))
+
+
+@pytest.fixture(scope="session")
+def cost_course(lost_sales):
+    return follow(lost_sales, make_policy("base_stock", lost_sales, level=17), replications=2)
+
+
+def test_agents_paid_by_cost_are_told_of_in_cost_and_per_cent(cost_run, paid_by_cost, cost_course):
+    text = render(cost_run, paid_by_cost, cost_course, 4.3953, 4.6386)
+    page, words = _Page(text), _words(text)
+    _check_figures(page.numbers, paid_by_cost.to_json())
+    keys = {key for key, _, _ in page.numbers}
+    assert "normal|phase4_joint|cost|relative base_stock|mean" in keys
+    assert "normal|tuned_s_S|cost|relative optimal|half" in keys
+    assert "normal|phase4_joint|cost|relative phase1_stores|mean" in keys
+    assert not [key for key in keys if "|profit|" in key or "|reward|" in key]  # nothing has a price
+    for said in (
+        "no policy can cost less than 4.3953 a day (proven); the trained policy costs 4.6386, 5.54 % more.",
+        "paid to keep cost low. They cost less than the textbook base-stock rule: −",  # noqa: RUF001
+        "Cost against the phase before Service level % points Stock-out days % points In cost",
+        "phase1_stores The stores' shared policy learns; warehouse and supplier act by a tuned rule. phase4_joint",
+    ):
+        assert said in words
+    assert "In reward" not in words
+    assert re.search(r'<dd class="small good"><span class="good"><data [^>]*\|cost\|relative base_stock', text)
+    assert "In reward</th>" not in text
+
+
+def test_a_comparison_in_batches_says_so(cost_run, paid_by_cost, cost_course):
+    long = replace(paid_by_cost, replications=10, days=200_000, batches=20, warnings=["batches are too short"])
+    words = _words(render(cost_run, long, cost_course))
+    assert "judged on 10 episodes of 200,000 days in 20 batches each, with demand" in words
+    assert "Intervals are those of 200 batch means." in words
+    assert "batches are too short." in words
+    assert "batches" not in _words(render(cost_run, paid_by_cost, cost_course))
+
+
+@pytest.mark.parametrize(
+    ("deployed", "said"),
+    [
+        ({"name": "base_stock", "level": 16}, "the trained policy costs 4.6386, 5.54 % more."),
+        ({"name": "random"}, "on the test episodes the trained policy costs more than the policy of lowest cost: +"),
+    ],
+)
+def test_lost_sales_page_tells_the_gap(cost_run, lost_sales, paid_by_cost, cost_course, monkeypatch, deployed, said):
+    monkeypatch.setattr("hmarl.report.html.load_run", lambda folder: cost_run)
+    monkeypatch.setattr(Record, "deployed", lambda run: make_policy(network=lost_sales, **deployed))
+    path = write_report(cost_run.folder, paid_by_cost, cost_course)
+    assert f"no policy can cost less than 4.3953 a day (proven); {said}" in _words(path.read_text(encoding="utf-8"))
+
+
 def test_nothing_is_fetched(record, comparison, course):
     text = render(record, comparison, course)
     assert _Page(text).fetched == []
@@ -77,7 +142,7 @@ def test_nothing_is_fetched(record, comparison, course):
 
 
 def test_it_says_what_a_planner_asks(record, comparison, course):
-    text = " ".join(" ".join(_Page(render(record, comparison, course)).text).split())
+    text = _words(render(record, comparison, course))
     for words in (
         "the trained policies earn more than the textbook (s, S) rule: +0.09",
         "2 stores (store_1 and store_2) sell 1 product to customers",

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -10,9 +11,9 @@ import pytest
 from hmarl.network import load_network
 from hmarl.policies import make_policy
 from hmarl.report import compare
-from hmarl.report.plots import comparison_figure, limits, png, stock_figure, svg, training_figure
+from hmarl.report.plots import comparison_figure, in_cost, limits, png, stock_figure, svg, training_figure
 from hmarl.report.statistics import Estimate
-from hmarl.report.style import COLOURS
+from hmarl.report.style import COLOURS, SECOND
 
 
 def test_one_scenario_has_a_panel_a_figure(comparison):
@@ -35,6 +36,26 @@ def test_costs_that_agents_are_paid_by_are_compared_in_per_cent():
     assert axis.get_xlabel() == "%"
     points = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "o"]
     assert points == pytest.approx([0, 100 * found.result("no_order", "cost").relative["base_stock"].mean])
+
+
+def test_optimal_is_a_diamond_and_a_line_that_costs_do_not_cross(paid_by_cost):
+    axes = comparison_figure(paid_by_cost).axes
+    assert len(axes) == 6
+    for axis, line in zip(axes, [True, True, False, False, False, False], strict=True):
+        (diamond,) = (mark for mark in axis.lines if mark.get_marker() == "D")
+        dotted = [mark.get_xdata()[0] for mark in axis.lines if mark.get_linestyle() == ":"]
+        assert diamond.get_color() == SECOND
+        assert dotted == ([diamond.get_xdata()[0]] if line else [])
+    costs = {p: paid_by_cost.result(p, "cost").value.mean for p in paid_by_cost.policies}
+    assert [mark.get_xdata()[0] for mark in axes[1].lines if mark.get_linestyle() == ":"] == [costs["optimal"]]
+    assert min(costs.values()) == costs["optimal"]
+
+
+def test_a_scenario_that_it_was_not_found_for_has_no_line_of_the_optimum(paid_by_cost):
+    rows = paid_by_cost.results["normal"]
+    figure = comparison_figure(replace(paid_by_cost, results={"normal": rows, "disruption": rows}))
+    dotted = [[mark for mark in axis.lines if mark.get_linestyle() == ":"] for axis in figure.axes]
+    assert [len(found) for found in dotted] == [1, 1, 0, 0, 0, 0, 0, 0]
 
 
 def test_several_scenarios_have_a_row_each(comparison):
@@ -63,6 +84,30 @@ def test_training_panels_are_those_that_the_rows_hold(rows):
     assert list(validation.get_xdata()) == [0, 2000, 4000]
     assert len(figure.axes[0].collections) == 1  # the band
     assert png(training_figure([])).startswith(b"\x89PNG")
+
+
+def test_rewards_that_are_scaled_costs_are_drawn_as_costs(paid_by_cost, comparison, rows):
+    cost, reward = (paid_by_cost.result("phase4_joint", name).value.mean for name in ("cost", "reward"))
+    validation = {"validation_reward": reward, "validation_reward_low": 1.1 * reward, "validation_reward_all": reward}
+    found = in_cost([{"steps": 0, "reward_mean": 2 * reward, **validation}, {"steps": 9}], paid_by_cost)
+    assert found[0]["cost_mean"] == pytest.approx(2 * cost)
+    assert found[0]["validation_cost"] == pytest.approx(cost)
+    assert found[0]["validation_cost_high"] == pytest.approx(1.1 * cost)
+    assert found[1] == {"steps": 9}
+    axis = training_figure(found, optimal_cost=4.3953).axes[0]
+    assert axis.get_title(loc="left") == "Cost"
+    assert [line.get_ydata()[0] for line in axis.lines if line.get_linestyle() == ":"] == [4.3953]
+    assert in_cost(rows, comparison) == rows
+
+
+def test_rewards_that_are_no_multiple_of_the_chains_cost_stay(paid_by_cost):
+    results = paid_by_cost.results["normal"]
+    shaped = replace(results["optimal"]["reward"], value=Estimate(-1.0, -1.0, -1.0))
+    other = replace(paid_by_cost, results={"normal": {**results, "optimal": {**results["optimal"], "reward": shaped}}})
+    row = {"steps": 0, "validation_reward": -1.0, "validation_reward_all": -1.0}
+    assert in_cost([row], other) == [row]
+    half = {**row, "validation_reward_all": -2.0}
+    assert in_cost([row, half], paid_by_cost) == [row, half]
 
 
 def test_stock_marks_the_days_with_unmet_demand():

@@ -6,7 +6,7 @@ import pytest
 
 from hmarl.network import load_network
 from hmarl.report.statistics import Estimate
-from hmarl.report.words import describe, findings, listing, node_rows, plain, verdict
+from hmarl.report.words import against_optimum, describe, findings, listing, node_rows, plain, verdict
 
 
 def test_two_store_in_words():
@@ -66,3 +66,32 @@ def test_findings_do_not_claim_what_the_interval_does_not_show(comparison):
 def test_rules_have_plain_names():
     assert plain("tuned_echelon_base_stock") == "the tuned echelon base-stock rule"
     assert plain("phase1_stores") == "phase1_stores"
+
+
+def test_costs_are_less_or_more_in_per_cent_and_equal_rules_share_a_phrase(paid_by_cost):
+    textbook, tuned = findings(paid_by_cost, "phase4_joint", "cost")
+    assert textbook.startswith("less than the textbook base-stock rule: −")  # noqa: RUF001 (a true minus)
+    assert "% (95" in textbook
+    gap = 100 * paid_by_cost.result("phase4_joint", "cost").relative["tuned_s_S"].mean
+    assert tuned.startswith(f"more than the tuned base-stock rule and the tuned (s, S) rule: +{gap:.1f}")
+
+
+def test_lost_sales_gap_of_both_exact_costs(paid_by_cost):
+    said = against_optimum(paid_by_cost, "phase4_joint", 4.39530, 4.63864)
+    assert said.replace("\N{NO-BREAK SPACE}", " ") == (
+        "In the long run no policy can cost less than 4.3953 a day (proven); "
+        "the trained policy costs 4.6386, 5.54 % more."
+    )
+    assert "costs 4.3953, less than 0.01" in against_optimum(paid_by_cost, "phase4_joint", 4.39530, 4.39531)
+    assert "less than 1,234.6 a day (proven); the trained policy costs 1,300.0, 5.30" in against_optimum(
+        paid_by_cost, "phase4_joint", 1234.56, 1300.0
+    )
+
+
+def test_gap_is_the_simulated_one_where_the_exact_cost_is_not_known(paid_by_cost):
+    gap = paid_by_cost.result("phase4_joint", "cost").relative["optimal"]
+    said = against_optimum(paid_by_cost, "phase4_joint", 4.3953)
+    assert f"costs more than the policy of lowest cost: +{100 * gap.mean:.1f}" in said
+    assert f"interval +{100 * gap.low:.1f} to +{100 * gap.high:.1f})." in said
+    elsewhere = replace(paid_by_cost, results={"disruption": paid_by_cost.results["normal"]})
+    assert against_optimum(elsewhere, "phase4_joint", 4.3953).endswith("4.3953 a day (proven).")
