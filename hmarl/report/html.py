@@ -133,7 +133,7 @@ def render(
         headlines=[_headline(comparison, policy, name, cell) for name in _HEADLINES[objective]],
         findings=findings(comparison, policy, objective),
         in_money=findings(comparison, policy, "profit") if objective == "reward" else [],
-        metrics={name: METRICS[name] for name in _COLUMNS[objective] if name != "profit" or _sells(network)},
+        metrics={name: METRICS[name] for name in _columns(network, objective)},
         cell=cell,
         remarks=remarks(comparison),
         step_metrics=[METRICS[name] for name in _STEPS[objective]],
@@ -148,9 +148,10 @@ def render(
     )
 
 
-def _sells(network: Network) -> bool:
-    """Whether anything has a price: without, profit is minus the cost."""
-    return any(network.item(node, sku).price > 0 for node in network.nodes for sku in network.skus)
+def _columns(network: Network, objective: str) -> list[str]:
+    """Of the comparison's table; where nothing has a price profit is minus the cost, once is enough."""
+    sells = any(network.item(node, sku).price > 0 for node in network.nodes for sku in network.skus)
+    return [name for name in _COLUMNS[objective] if name != "profit" or sells or objective == "reward"]
 
 
 def _history(run: Record) -> list[str]:

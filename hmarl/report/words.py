@@ -183,7 +183,8 @@ def against_optimum(comparison: Comparison, policy: str, optimal_cost: float, co
         Exact ones, of the optimal policy and of this one, money a day.
     """
     digits = 4 - math.floor(math.log10(optimal_cost)) if optimal_cost > 0 else 4
-    proven = f"In the long run no policy can cost less than {optimal_cost:,.{max(0, digits)}f} a {comparison.period}"
+    place = "In the long run" if comparison.scenarios[0] == "normal" else "Outside that scenario, in the long run"
+    proven = f"{place} no policy can cost less than {optimal_cost:,.{max(0, digits)}f} a {comparison.period}"
     if cost is not None:
         above = f", {_above(cost / optimal_cost - 1)} more" if optimal_cost > 0 else ""
         return f"{proven} (proven); the trained policy costs {cost:,.{max(0, digits)}f}{above}."

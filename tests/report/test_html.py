@@ -111,6 +111,13 @@ def test_agents_paid_by_cost_are_told_of_in_cost_and_per_cent(cost_run, paid_by_
     assert "In reward</th>" not in text
 
 
+def test_another_scenario_than_the_one_trained_on_is_named(cost_run, paid_by_cost, cost_course):
+    elsewhere = replace(paid_by_cost, results={"disruption": paid_by_cost.results["normal"]})
+    assert "judged on 30 episodes of 80 days of the scenario disruption, with demand" in _words(
+        render(cost_run, elsewhere, cost_course)
+    )
+
+
 def test_a_comparison_in_batches_says_so(cost_run, paid_by_cost, cost_course):
     long = replace(paid_by_cost, replications=10, days=200_000, batches=20, warnings=["batches are too short"])
     words = _words(render(cost_run, long, cost_course))
