@@ -11,6 +11,7 @@ from hmarl.report.metrics import METRICS, RELATIVE, Metric, number, per_cent_dec
 from hmarl.report.statistics import LEVEL, Estimate
 
 _MANY = 6
+_NOTHING = 1e-6  # money a day: an optimal cost below is that of a network which can be run for nothing
 _PER_CENT = "\N{NO-BREAK SPACE}%"
 _RULES = {
     "s_S": "(s, S) rule",
@@ -182,12 +183,13 @@ def against_optimum(comparison: Comparison, policy: str, optimal_cost: float, co
     optimal_cost, cost
         Exact ones, of the optimal policy and of this one, money a day.
     """
-    digits = 4 - math.floor(math.log10(optimal_cost)) if optimal_cost > 0 else 4
+    free = optimal_cost < _NOTHING
+    digits = 4 if free else max(0, 4 - math.floor(math.log10(optimal_cost)))
     place = "In the long run" if comparison.scenarios[0] == "normal" else "Outside that scenario, in the long run"
-    proven = f"{place} no policy can cost less than {optimal_cost:,.{max(0, digits)}f} a {comparison.period}"
+    proven = f"{place} no policy can cost less than {0 if free else optimal_cost:,.{digits}f} a {comparison.period}"
     if cost is not None:
-        above = f", {_above(cost / optimal_cost - 1)} more" if optimal_cost > 0 else ""
-        return f"{proven} (proven); the trained policy costs {cost:,.{max(0, digits)}f}{above}."
+        above = "" if free else f", {_above(cost / optimal_cost - 1)} more"
+        return f"{proven} (proven); the trained policy costs {cost:,.{digits}f}{above}."
     gap = _simulated_gap(comparison, policy)
     if gap is None:
         return f"{proven} (proven)."

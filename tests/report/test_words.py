@@ -88,6 +88,12 @@ def test_lost_sales_gap_of_both_exact_costs(paid_by_cost):
     )
 
 
+def test_constant_demand_can_be_met_for_nothing_and_has_no_share(paid_by_cost):
+    assert against_optimum(paid_by_cost, "phase4_joint", -1e-14, 0.25) == (
+        "In the long run no policy can cost less than 0.0000 a day (proven); the trained policy costs 0.2500."
+    )
+
+
 def test_gap_is_the_simulated_one_where_the_exact_cost_is_not_known(paid_by_cost):
     gap = paid_by_cost.result("phase4_joint", "cost").relative["optimal"]
     said = against_optimum(paid_by_cost, "phase4_joint", 4.3953)
