@@ -14,8 +14,8 @@ import yaml
 from markupsafe import Markup
 
 from hmarl.errors import InputError
-from hmarl.exact.evaluation import policy_cost
 from hmarl.exact.gap import known_optimum
+from hmarl.exact.policy_evaluation import policy_cost
 from hmarl.files import write_atomic
 from hmarl.network.config import Network
 from hmarl.report.comparison import OPTIMAL, Comparison
