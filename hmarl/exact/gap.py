@@ -47,7 +47,7 @@ def _known_optimum(network: str) -> Optimum | None:
 
 
 def gap(network: Network, policy: Policy) -> Gap | None:
-    """How far a policy is above the optimum; None where the optimum is not in reach.
+    """How far a policy is above the optimum; None where the optimum is not in reach, or nothing.
 
     Raises
     ------
@@ -55,4 +55,6 @@ def gap(network: Network, policy: Policy) -> Gap | None:
         If the policy's exact cost is not in reach: it looks at more than the stock, or orders more than is ever sold.
     """
     optimum = known_optimum(network)
-    return None if optimum is None else Gap(policy_cost(network, policy), optimum.cost)
+    if optimum is None or optimum.cost <= optimum.proof.tolerance:
+        return None
+    return Gap(policy_cost(network, policy), optimum.cost)
