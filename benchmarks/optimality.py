@@ -21,6 +21,7 @@ No training starts from a rule: agents order quantities, and begin with random w
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -145,13 +146,14 @@ def train(instance: Instance, training: str, seed: int, folder: Path) -> dict[st
     name = "".join(c if c.isalnum() else "-" for c in f"{instance.network}-{values}-{training}-{seed}")
     arguments = [*instance.arguments(), *instance.trainings[training], "--seed", str(seed), "--name", name]
     command = ["-m", "hmarl.train", *arguments]
-    print("python", *(f"'{part}'" if " " in part else part for part in command), flush=True)
+    line = shlex.join(["python", *command])
+    print(line, flush=True)
     began = time.perf_counter()
     extra = ["--runs", str(folder), "--ppo-set", "threads=1", "--json"]
     done = subprocess.run([sys.executable, *command, *extra], capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
-    row = {"minutes": (time.perf_counter() - began) / 60, "command": " ".join(["python", *command])}
+    row = {"minutes": (time.perf_counter() - began) / 60, "command": line}
     result = json.loads(done.stdout.splitlines()[-1])
     return row | (result["optimum"] if instance.group != "nonstationary" else judged(folder / name, instance))
 
