@@ -325,7 +325,7 @@ def _observe_pipeline(w, n, k, b0, b1, role, apart, out):
         for f in range(7 if weekdays else 0):
             out[b, 10 + f] = 1.0 if f == weekday else 0.0
     if role == 0:
-        _put(yesterday[n, k, b0:b1], per_unit, out[:, out.shape[1] - 1])
+        _put(yesterday[n, k, b0:b1], per_unit, out[:, 17 if weekdays else 10])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
