@@ -23,11 +23,11 @@ HMARL_DAYS = 3_000_000  # over which learning rate and entropy weight fall
 
 
 def hmarl_settings() -> PPOSettings:
-    return PPO_SETTINGS["quick"]
+    return PPO_SETTINGS["default"]
 
 
 def _changed(**changes: Any) -> PPOSettings:
-    return PPO_SETTINGS["quick"].model_copy(update=changes)
+    return PPO_SETTINGS["default"].model_copy(update=changes)
 
 
 def rllib_settings() -> PPOSettings:

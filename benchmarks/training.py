@@ -12,7 +12,7 @@ minibatches of 1,024 on, so in the last two tables, hmarl works out the critic's
 - RLlib: stock PPO on hmarl.envs.rllib.MultiAgentSupplyChain, 1 and 16 environments; no global critic
 - hmarl: ppo_config, 16 chains, metrics included; the critic sees the chain
 
-Two tables, minibatches of 64 and 512. Two more hold hmarl with settings of its own, PPO_SETTINGS["quick"], against the
+Two tables, minibatches of 64 and 512. Two more hold hmarl with its own defaults, PPOSettings(), against the
 hand-written loop with the same numbers: the stores alone, and all roles together.
 
 The contenders take turns, an iteration each, in one process; figures are medians over the rounds with the
@@ -206,11 +206,11 @@ def run(rounds: int, only: Sequence[str] = RIVALS, batched: bool = False, cpu: b
                 measure(f"minibatch {minibatch}", settings, contenders(settings, only, batched), rounds, clock)
             )
         for title, learns in (("the stores", ["store"]), ("all roles together", ["store", "warehouse", "supplier"])):
-            settings = PPO_SETTINGS["quick"]
+            settings = PPO_SETTINGS["default"]
             makers = {"handwritten": ("hand-written", handwritten), "hmarl": ("hmarl", hmarl)}
             turns = {makers[key][0]: makers[key][1](settings, learns) for key in own}
             if turns:
-                tables.append(measure(f"hmarl's quick settings, {title}", settings, turns, rounds, clock))
+                tables.append(measure(f"hmarl's defaults, {title}", settings, turns, rounds, clock))
     return {
         "rounds": rounds,
         "cpu_seconds": cpu,

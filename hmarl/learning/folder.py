@@ -73,7 +73,7 @@ def record(settings: TrainSettings, network: Network) -> dict[str, Any]:
         "settings": {
             key.removesuffix("_"): value for key, value in settings.model_dump(mode="json").items() if key != "json_"
         },
-        "ppo": settings.ppo_settings().model_dump(mode="json"),
+        "ppo": settings.ppo_settings(network).model_dump(mode="json"),
         "network": network.model_dump(mode="json", exclude_none=True),
         "versions": versions(),
         "commit": commit(),

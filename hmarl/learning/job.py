@@ -61,11 +61,11 @@ class Training:
     def prepare(cls, settings: TrainSettings, network: Network | None) -> Training:
         """Read and check everything that can be wrong before anything is written."""
         folder = run_folder(settings.run_name, settings.runs)
-        settings.ppo_settings()
         for name in settings.compared_rules:
             if name not in POLICIES:
                 raise unknown("rules", name, POLICIES)
         network = network or load_network(settings.network, **settings.set_)
+        settings.ppo_settings(network)
         if settings.scenario:
             network = apply_scenario(network, settings.scenario)
         warnings: tuple[str, ...] = ()
@@ -147,7 +147,7 @@ class Training:
             training = PhaseTraining(
                 phase=phase,
                 network=self.network,
-                ppo=settings.ppo_settings(),
+                ppo=settings.ppo_settings(self.network),
                 folder=folder,
                 before=before,
                 rule=rule,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hmarl.errors import explain
 from hmarl.learning.settings import PPO_SETTINGS, PPOSettings
+from hmarl.network.config import ROLES, Network
 
 RULES = (
     "s_S",
@@ -38,9 +39,10 @@ class TrainSettings(BaseModel):
     name: str | None = Field(None, description="name of the run, a folder below --runs (default: the network's name)")
     runs: Path = Field(Path("runs"), description="folder of all runs")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="of demand, first weights and actions")
-    ppo: Literal["default", "quick", "classic"] = Field(
-        "default",
-        description="default: nearest to the optimum; quick: a good policy in seconds; classic: the published settings",
+    ppo: Literal["auto", "default", "fine", "classic"] = Field(
+        "auto",
+        description="default: good everywhere; fine: nearer to the optimum where all agents observe stock alone; auto: "
+        "fine there, else default; classic: the published hyperparameters",
     )
     ppo_set: dict[str, Any] = Field({}, description="change of a PPO setting, for example epochs=8; repeatable")
     phases: list[str] = Field([], description="phases to train, for example phase1_stores (default: all)")
@@ -75,15 +77,16 @@ class TrainSettings(BaseModel):
         """The run's name: what was given, else the network's."""
         return self.name if self.name is not None else Path(self.network).stem
 
-    def ppo_settings(self) -> PPOSettings:
-        """The preset of ``ppo`` with the changes of ``ppo_set``.
+    def ppo_settings(self, network: Network) -> PPOSettings:
+        """The preset of ``ppo`` for a network, with the changes of ``ppo_set``.
 
         Raises
         ------
         InputError
             An unknown setting, or a value that it does not allow.
         """
-        base = PPO_SETTINGS[self.ppo]
+        seen = {network.role_settings(role).observation for role in ROLES if network.nodes_of(role)}
+        base = PPO_SETTINGS[self.ppo if self.ppo != "auto" else "fine" if seen == {"stock"} else "default"]
         try:
             return PPOSettings.model_validate({**base.model_dump(), **self.ppo_set})
         except ValidationError as error:

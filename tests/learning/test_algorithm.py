@@ -123,3 +123,12 @@ def test_settings_are_the_published_ones():
 def test_roles_are_checked(learns, others, message):
     with pytest.raises(InputError, match=message):
         ppo_config(load_network("two_store"), learns=learns, others=others, steps=1)
+
+
+def test_auto_takes_fine_settings_where_all_agents_see_stock_alone():
+    families = [load_network(name) for name in ("lost_sales", "one_warehouse", "one_supplier")]
+    assert all(TrainSettings().ppo_settings(network) == PPO_SETTINGS["fine"] for network in families)
+    mixed = load_network("one_warehouse", **{"roles.store.observation": "pipeline"})
+    for network in (load_network("two_store"), load_network("weekday_store"), mixed):
+        assert TrainSettings().ppo_settings(network) == PPO_SETTINGS["default"]
+    assert TrainSettings(ppo="default").ppo_settings(families[0]) == PPO_SETTINGS["default"]
