@@ -17,6 +17,7 @@ from hmarl.learning.algorithm import (
     trained_module,
 )
 from hmarl.learning.module import actor_weights
+from hmarl.learning.train_settings import TrainSettings
 from hmarl.network import load_network
 from hmarl.roles import Chain
 
