@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from benchmarks.rivals import CentralPlanner, central_orders, central_state, rllib_ppo, sb3_ppo
 from hmarl.learning.algorithm import ppo_config, trained_module
 from hmarl.learning.module import actor_weights
-from hmarl.learning.settings import PPO_SETTINGS, PPOSettings
+from hmarl.learning.settings import PPOSettings
 from hmarl.network import Network
 from hmarl.policies import LearnedPolicy, Policy
 from hmarl.roles import Chain
@@ -23,16 +23,12 @@ HMARL_DAYS = 3_000_000  # over which learning rate and entropy weight fall
 
 
 def hmarl_settings() -> PPOSettings:
-    return PPO_SETTINGS["default"]
-
-
-def _changed(**changes: Any) -> PPOSettings:
-    return PPO_SETTINGS["default"].model_copy(update=changes)
+    return PPOSettings()
 
 
 def rllib_settings() -> PPOSettings:
     """Of stock PPO; `replications` are environments. The gradient is as good as not clipped, RLlib's own default."""
-    return _changed(
+    return PPOSettings(
         replications=64,
         days=32,
         minibatch=512,
@@ -45,7 +41,7 @@ def rllib_settings() -> PPOSettings:
 
 def sb3_settings() -> PPOSettings:
     """Of Stable-Baselines3's PPO; `replications` are chains."""
-    return _changed(replications=64, days=32, minibatch=1024, epochs=5, learning_rate=1e-3, gamma=0.97)
+    return PPOSettings(replications=64, days=32, minibatch=1024, epochs=5, learning_rate=1e-3, gamma=0.97)
 
 
 class Hmarl:

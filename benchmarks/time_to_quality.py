@@ -6,7 +6,7 @@ The instance is a warehouse with two stores, lost sales, whose optimal cost is k
 --row chooses one of three). All train from scratch on hmarl's simulator, each with good settings of its own (the
 rivals on one torch thread, hmarl's learner on two), and are paid minus the chain's cost:
 
-- hmarl: ppo_config with PPO_SETTINGS["default"]; store and warehouse learn together, the stores share a policy and
+- hmarl: ppo_config with its defaults, PPOSettings(); store and warehouse learn together, the stores share a policy and
   see their own stock, the warehouse its own and the stores'
 - RLlib: stock PPO on hmarl.envs.rllib.MultiAgentSupplyChain with the same agents
 - Stable-Baselines3: PPO as one central agent on a batch of chains, which sees all stock and pipelines and orders

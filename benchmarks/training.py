@@ -192,7 +192,7 @@ def run(rounds: int, only: Sequence[str] = RIVALS, batched: bool = False, cpu: b
     """All tables."""
     import torch
 
-    from hmarl.learning.settings import PPO_SETTINGS
+    from hmarl.learning.settings import PPOSettings
     from hmarl.session import connect
 
     torch.set_num_threads(1)
@@ -206,7 +206,7 @@ def run(rounds: int, only: Sequence[str] = RIVALS, batched: bool = False, cpu: b
                 measure(f"minibatch {minibatch}", settings, contenders(settings, only, batched), rounds, clock)
             )
         for title, learns in (("the stores", ["store"]), ("all roles together", ["store", "warehouse", "supplier"])):
-            settings = PPO_SETTINGS["default"]
+            settings = PPOSettings()
             makers = {"handwritten": ("hand-written", handwritten), "hmarl": ("hmarl", hmarl)}
             turns = {makers[key][0]: makers[key][1](settings, learns) for key in own}
             if turns:
