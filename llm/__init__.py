@@ -1,0 +1,1 @@
+"""Language models that make and explain the decisions of a supply chain."""

@@ -1,0 +1,1 @@
+"""Engines that generate, the pool of them, the publishing of weights."""

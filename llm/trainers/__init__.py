@@ -1,0 +1,1 @@
+"""One file an algorithm: TRL's trainers inside Ray Train."""
