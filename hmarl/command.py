@@ -1,8 +1,9 @@
 """The command line of every command: flags from a pydantic model's fields, and one place where errors end.
 
 A value comes from the first of: the command line (``--episodes 200``), the environment
-(``HMARL_EPISODES``), the YAML file of ``--config``, the field's default. argparse is driven directly because
-pydantic-settings splits ``--set 'mean_demand=[2,2]'`` at the comma and reports errors over several lines.
+(``HMARL_EPISODES``, or the name that a field gives as ``env``), the YAML file of ``--config``, the field's
+default. argparse is driven directly because pydantic-settings splits ``--set 'mean_demand=[2,2]'`` at the comma
+and reports errors over several lines.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def parse(settings: type[Settings], argv: Sequence[str], prog: str, description:
     config = known.config or os.environ.get("HMARL_CONFIG")
     if config:
         _take(values, places, _from_file(settings, config), lambda name: f"{config}: {plain(name)}")
-    _take(values, places, _from_environment(settings), variable)
+    variables = {name: _given_variable(name, field) for name, field in settings.model_fields.items()}
+    _take(values, places, _from_environment(settings, variables), variables.__getitem__)
     _take(values, places, _from_flags(settings, known), lambda name: options[name])
     try:
         result = settings.model_validate(values)
@@ -139,6 +141,8 @@ def _parser(settings: type[BaseModel], prog: str, description: str) -> tuple[_Pa
 
 def _add_flag(parser: _Parser, name: str, option: str, field: FieldInfo) -> None:
     text = (field.description or "").replace("%", "%%")
+    if own := _own_variable(field):
+        text += f" [{own}]"
     default = "" if field.is_required() else field.get_default(call_default_factory=True)
     if default not in (None, "", [], {}, False):
         shown = ",".join(map(str, default)) if isinstance(default, list | tuple) else str(default)
@@ -207,12 +211,23 @@ def _from_flags(settings: type[BaseModel], known: argparse.Namespace) -> dict[st
     return values
 
 
-def _from_environment(settings: type[BaseModel]) -> dict[str, Any]:
+def _own_variable(field: FieldInfo) -> str | None:
+    extra = field.json_schema_extra
+    return str(extra["env"]) if isinstance(extra, dict) and "env" in extra else None
+
+
+def _given_variable(name: str, field: FieldInfo) -> str:
+    """The environment variable that a field is read from: ours, or its own where only that is set."""
+    ours, own = variable(name), _own_variable(field)
+    return own if own and not os.environ.get(ours) else ours
+
+
+def _from_environment(settings: type[BaseModel], variables: dict[str, str]) -> dict[str, Any]:
     values = {}
     for name, field in settings.model_fields.items():
-        text = os.environ.get(variable(name), "")
+        text = os.environ.get(variables[name], "")
         if text:
-            values[name] = _from_text(_kind(field.annotation), variable(name), [text])
+            values[name] = _from_text(_kind(field.annotation), variables[name], [text])
     return values
 
 
