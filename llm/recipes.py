@@ -25,11 +25,15 @@ _GRPO = {
 }
 _QUICK: dict[str, dict[str, Any]] = {
     "sft": {"steps": 20},
-    "grpo": {"episodes": 64, "demonstrations": 20, "batch_size": 64, "evaluation_episodes": 20, "compare_episodes": 20},
+    "grpo": {"episodes": 64, "evaluation_episodes": 20, "compare_episodes": 20},
 }
+_QUICK_BUILT_IN: dict[str, dict[str, Any]] = {"sft": {}, "grpo": {"demonstrations": 20, "batch_size": 64}}
 
 
 def recipe(algorithm: str, model: str, quick: bool) -> dict[str, Any]:
     """Defaults of a training that differ from those of the settings' fields."""
-    found = {"sft": _SFT, "grpo": _GRPO}[algorithm] if model in BUILT_IN else {}
-    return found | (_QUICK[algorithm] if quick else {})
+    built_in = model in BUILT_IN
+    found = {"sft": _SFT, "grpo": _GRPO}[algorithm] if built_in else {}
+    if not quick:
+        return found
+    return found | _QUICK[algorithm] | (_QUICK_BUILT_IN[algorithm] if built_in else {})

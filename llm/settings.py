@@ -132,8 +132,13 @@ class TrainingSettings(BaseModel):
         """Sequences of an optimiser step."""
         return self.batch_size * self.gradient_accumulation_steps * self.workers
 
-    def validate(self) -> list[str]:  # type: ignore[override]
+    def validate(self, longest_prompt: int = 0) -> list[str]:  # type: ignore[override]
         """Check what the fields together ask for.
+
+        Parameters
+        ----------
+        longest_prompt
+            Tokens, where known.
 
         Returns
         -------
@@ -253,9 +258,15 @@ class GRPOSettings(TrainingSettings):
         """Optimiser steps in all."""
         return self.episodes * self.epochs * self.iterations // self.groups_a_step
 
-    def validate(self) -> list[str]:  # type: ignore[override]
+    def validate(self, longest_prompt: int = 0) -> list[str]:  # type: ignore[override]
         """See :meth:`TrainingSettings.validate`."""
-        warnings = super().validate()
+        warnings = super().validate(longest_prompt)
+        if longest_prompt > self.max_prompt_length:
+            raise InputError(f"max_prompt_length: {self.max_prompt_length}: a prompt has {longest_prompt} tokens")
+        if longest_prompt > 0.9 * self.max_prompt_length:
+            warnings.append(
+                f"max_prompt_length: {self.max_prompt_length}: a prompt has {longest_prompt} tokens already"
+            )
         if self.rows_a_step % self.num_generations:
             raise InputError(
                 f"num_generations: {self.num_generations}: must divide batch_size x gradient_accumulation_steps x "
@@ -272,6 +283,10 @@ class GRPOSettings(TrainingSettings):
             warnings.append(f"episodes: {self.episodes}: the last {left} prompts do not fill a step and are left out")
         if self.batch_size * self.gradient_accumulation_steps < self.num_generations:
             warnings.append(f"workers: {self.workers}: a group is spread over several: each waits for the others")
+        if self.engines > self.groups_a_step:
+            warnings.append(
+                f"engines: {self.engines}: a step has {self.groups_a_step} prompts: some have nothing to do"
+            )
         return warnings
 
 
