@@ -17,7 +17,13 @@ _OBJECT_STORE = 200 * 1024**2  # bytes; what passes through it is small
 
 
 @contextlib.contextmanager
-def connect(address: str | None = None, *, verbose: bool = False) -> Iterator[None]:
+def connect(
+    address: str | None = None,
+    *,
+    cpus: int = 0,
+    object_store: int = _OBJECT_STORE,
+    verbose: bool = False,
+) -> Iterator[None]:
     """Be connected to Ray inside the block.
 
     Parameters
@@ -26,6 +32,9 @@ def connect(address: str | None = None, *, verbose: bool = False) -> Iterator[No
         A running cluster; without it the environment's ``RAY_ADDRESS``; without that a Ray of our own on this
         machine, bound to the loopback interface, which ends with the block. A cluster that happens to run on the
         machine is never joined unasked.
+    cpus, object_store
+        What a Ray of our own needs: processors, by count (as many as there are where that is more; processes share
+        them), and bytes for what passes between processes.
     verbose
         Keep Ray's own messages.
 
@@ -55,7 +64,7 @@ def connect(address: str | None = None, *, verbose: bool = False) -> Iterator[No
         }
         with _signal_handlers():
             if address == "local":
-                _init_on_loopback(options)
+                _init_on_loopback(options, max(cpus, os.cpu_count() or 1) if cpus else None, object_store)
             else:
                 _join(options)
         try:
@@ -74,7 +83,7 @@ def _join(options: dict[str, Any]) -> None:
         raise InputError(f"address: {options['address']!r}: no Ray cluster answers there") from error
 
 
-def _init_on_loopback(options: dict[str, Any]) -> None:
+def _init_on_loopback(options: dict[str, Any], cpus: int | None, object_store: int) -> None:
     import ray
     from ray._private import ray_constants
 
@@ -85,7 +94,8 @@ def _init_on_loopback(options: dict[str, Any]) -> None:
     try:
         ray.init(
             include_dashboard=False,
-            object_store_memory=_OBJECT_STORE,
+            num_cpus=cpus,
+            object_store_memory=object_store,
             _node_ip_address=LOOPBACK,
             **options,
         )
