@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,34 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def flush(folder: Path) -> None:
+    """Have the file system hold what is in a folder before the folder is renamed."""
+    for path in [*folder.rglob("*"), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def replace_folder(target: Path, write: Callable[[Path], object]) -> None:
+    """Write a folder under a temporary name, then put it in the place of `target`.
+
+    Between the two renames the target is missing for a moment; a killed process is repeated by the run that goes
+    on, which writes it anew.
+    """
+    temporary, old = target.with_name(f".{target.name}.writing"), target.with_name(f".{target.name}.old")
+    for leftover in (temporary, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    write(temporary)
+    flush(temporary)
+    if target.exists():
+        os.replace(target, old)
+    os.replace(temporary, target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def run_folder(name: str, root: str | os.PathLike[str] = "runs") -> Path:

@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from hmarl.errors import InputError
-from hmarl.files import read_yaml, write_atomic
+from hmarl.files import flush, read_yaml, write_atomic
 from hmarl.learning.train_settings import TrainSettings, differences
 from hmarl.network.config import Network
 
@@ -205,40 +205,12 @@ class Checkpoints:
         except OSError as error:
             raise InputError(f"{self.folder}: cannot be written: {error.strerror or error}") from error
         write(temporary)
-        _flush(temporary)
+        flush(temporary)
         final = self.folder / f"{number:06d}"
         os.replace(temporary, final)
         if newest is not None:
             shutil.rmtree(newest)
         return final
-
-
-def _flush(folder: Path) -> None:
-    """Have the file system hold what is in a folder before the folder is renamed."""
-    for path in [*folder.rglob("*"), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def replace_folder(target: Path, write: Callable[[Path], object]) -> None:
-    """Write a folder under a temporary name, then put it in the place of `target`.
-
-    Between the two renames the target is missing for a moment; a killed process is repeated by the run that goes
-    on, which writes it anew.
-    """
-    temporary, old = target.with_name(f".{target.name}.writing"), target.with_name(f".{target.name}.old")
-    for leftover in (temporary, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    write(temporary)
-    _flush(temporary)
-    if target.exists():
-        os.replace(target, old)
-    os.replace(temporary, target)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 class Metrics:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hmarl.errors import InputError, unknown
 from hmarl.exact.gap import gap, known_optimum
-from hmarl.files import run_folder, write_atomic
+from hmarl.files import replace_folder, run_folder, write_atomic
 from hmarl.learning.folder import (
     COMPARISON,
     POLICY,
@@ -20,7 +20,6 @@ from hmarl.learning.folder import (
     digest,
     read_config,
     read_rows,
-    replace_folder,
 )
 from hmarl.learning.phases import Phase, check_stages, plan
 from hmarl.learning.progress import Reporter

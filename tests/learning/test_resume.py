@@ -28,13 +28,13 @@ def kill(*arguments, **named):
 
 moment, settings = sys.argv[1], json.loads(sys.argv[2])
 if moment == "while a checkpoint is written":
-    flush, written = folder._flush, []
+    flush, written = folder.flush, []
     def second(path):
         written.append(path)
         if len(written) == 2:
             kill()
         flush(path)
-    folder._flush = second
+    folder.flush = second
 elif moment == "in the middle of phase 2":
     iterate = training.PhaseTraining._iterate
     def ninth(self, *arguments):

@@ -14,7 +14,8 @@ import yaml
 
 import hmarl
 from hmarl import InputError, load_network
-from hmarl.learning.folder import Checkpoints, Metrics, commit, differences, digest, locked, read_rows, replace_folder
+from hmarl.files import replace_folder
+from hmarl.learning.folder import Checkpoints, Metrics, commit, differences, digest, locked, read_rows
 from hmarl.learning.run import Run
 from hmarl.policies import LearnedPolicy, simulate
 
