@@ -124,9 +124,10 @@ def compare_run(settings: CompareSettings) -> tuple[Comparison, RealSales | None
     Saved, and its report written anew where it goes to its folder.
     """
     from hmarl.files import run_folder
-    from hmarl.learning.folder import locked, read_config
+    from hmarl.learning.folder import read_config
     from hmarl.learning.run import Run
     from hmarl.report.real_sales import judge_run
+    from hmarl.runs import locked
 
     folder = run_folder(str(settings.run), settings.runs)
     read_config(folder)

@@ -15,11 +15,12 @@ import yaml
 
 from hmarl.compare import main
 from hmarl.errors import InputError
-from hmarl.learning.folder import locked, record
+from hmarl.learning.folder import record
 from hmarl.learning.train_settings import TrainSettings
 from hmarl.network import Network, load_network
 from hmarl.policies import LearnedPolicy, make_policy, rule_to_json
 from hmarl.roles import Chain
+from hmarl.runs import locked
 
 QUICK = ["--episodes", "4", "--days", "20"]
 

@@ -5,18 +5,10 @@ Reads neither Ray nor torch.
 
 from __future__ import annotations
 
-import contextlib
-import datetime
-import fcntl
 import hashlib
-import importlib.metadata
-import json
 import os
-import platform
 import shutil
-import socket
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,49 +18,18 @@ from hmarl.errors import InputError
 from hmarl.files import flush, read_yaml, write_atomic
 from hmarl.learning.train_settings import TrainSettings, differences
 from hmarl.network.config import Network
+from hmarl.runs import commit, now, versions
 
-CONFIG, LOG, LOCK = "config.yaml", "train.log", ".lock"
+CONFIG, LOG = "config.yaml", "train.log"
 RULES_FILE, POLICY, COMPARISON, REPORT = "rules.json", "policy", "comparison", "report.html"
 _TEMPORARY = ".writing"
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the run's folder; it is made where it is missing.
-
-    The lock is the operating system's: it ends with the process, however that ends.
-
-    Raises
-    ------
-    InputError
-        If another process holds it, or the folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / LOCK, "a+")  # noqa: SIM115 (closed below: closing ends the lock)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise InputError(f"{folder}: in use by {holder}: wait for it, or choose another --name") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {_now()}")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
 
 
 def record(settings: TrainSettings, network: Network) -> dict[str, Any]:
     """Everything that made a run: settings, the whole network, versions, commit. Plain data."""
     return {
         "name": settings.run_name,
-        "started": _now(),
+        "started": now(),
         "command": "python -m hmarl.train",
         "settings": {
             key.removesuffix("_"): value for key, value in settings.model_dump(mode="json").items() if key != "json_"
@@ -78,30 +39,6 @@ def record(settings: TrainSettings, network: Network) -> dict[str, Any]:
         "versions": versions(),
         "commit": commit(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of the packages that a result depends on."""
-    packages = ("hmarl", "ray", "torch", "numpy", "numba", "scipy", "gymnasium")
-    found = {"python": platform.python_version()}
-    for package in packages:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
-
-
-def commit() -> str | None:
-    """The checkout's commit, with ``+changes`` where files differ from it; None outside a checkout."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists() or shutil.which("git") is None:
-        return None
-
-    def git(*arguments: str) -> str | None:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    head = git("rev-parse", "HEAD")
-    return head + ("+changes" if git("status", "--porcelain") else "") if head else None
 
 
 def begin(folder: Path, settings: TrainSettings, network: Network) -> bool:
@@ -118,23 +55,25 @@ def begin(folder: Path, settings: TrainSettings, network: Network) -> bool:
         If the run was started with other settings or another network (the differences are named), or the folder
         is no run.
     """
-    now = record(settings, network)
+    current = record(settings, network)
     path = folder / CONFIG
     if not path.exists():
         strangers = [p.name for p in folder.iterdir() if not p.name.startswith(".") and p.name != LOG]
         if strangers:
             raise InputError(f"{folder}: holds {sorted(strangers)[0]!r} and no {CONFIG}: choose another --name")
-        write_atomic(path, _yaml(now))
+        write_atomic(path, _yaml(current))
         return False
     before = read_config(folder)
-    found = differences(_fields(before["settings"]), _fields(now["settings"]))
+    found = differences(_fields(before["settings"]), _fields(current["settings"]))
     if not found:
-        found = changes("network", before["network"], now["network"]) + changes("ppo", before["ppo"], now["ppo"])
+        found = changes("network", before["network"], current["network"]) + changes(
+            "ppo", before["ppo"], current["ppo"]
+        )
     if found:
         shown = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
         raise InputError(f"{folder}: started with other settings: {shown}: repeat those, or choose another --name")
-    if now["settings"] != before["settings"]:
-        write_atomic(path, _yaml({**before, "settings": now["settings"]}))
+    if current["settings"] != before["settings"]:
+        write_atomic(path, _yaml({**before, "settings": current["settings"]}))
     return True
 
 
@@ -175,10 +114,6 @@ def _yaml(content: dict[str, Any]) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
 class Checkpoints:
     """A folder's checkpoints, numbered; the newest whole one counts, older ones are removed.
 
@@ -211,32 +146,6 @@ class Checkpoints:
         if newest is not None:
             shutil.rmtree(newest)
         return final
-
-
-class Metrics:
-    """``metrics.jsonl``: one JSON object a line, in the order of their ``steps``."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def cut(self, step: int) -> list[dict[str, Any]]:
-        """Keep the whole lines up to `step` (what came after a checkpoint is done again); the rows kept."""
-        rows = [row for row in read_rows(self.path) if row["steps"] <= step]
-        write_atomic(self.path, "".join(json.dumps(row) + "\n" for row in rows))
-        return rows
-
-    def append(self, row: dict[str, Any]) -> None:
-        """Add a line."""
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a JSON Lines file; none where there is no file. A last line cut short is left out."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
 
 
 def digest(folder: Path) -> str:

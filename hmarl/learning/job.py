@@ -19,10 +19,8 @@ from hmarl.learning.folder import (
     RULES_FILE,
     digest,
     read_config,
-    read_rows,
 )
 from hmarl.learning.phases import Phase, check_stages, plan
-from hmarl.learning.progress import Reporter
 from hmarl.learning.train_settings import TrainSettings
 from hmarl.network.config import Network
 from hmarl.network.curriculum import Stage, load_curriculum
@@ -38,7 +36,9 @@ from hmarl.policies import (
     simulate,
 )
 from hmarl.policies.validation import require_valid
+from hmarl.progress import Reporter
 from hmarl.report.comparison import OPTIMAL, Comparison, compare
+from hmarl.runs import read_rows
 
 
 @dataclass

@@ -11,13 +11,14 @@ from pydantic import ValidationError
 
 from hmarl.errors import explain
 from hmarl.files import run_folder
-from hmarl.learning.folder import COMPARISON, LOG, POLICY, REPORT, begin, locked, read_config, read_rows
+from hmarl.learning.folder import COMPARISON, LOG, POLICY, REPORT, begin, read_config
 from hmarl.learning.job import Training, compare_phases, read_rules, with_optimum
-from hmarl.learning.progress import Reporter
 from hmarl.learning.train_settings import TrainSettings
 from hmarl.network.config import Network
 from hmarl.policies import LearnedPolicy, Policy
+from hmarl.progress import Reporter
 from hmarl.report.comparison import Comparison
+from hmarl.runs import locked, read_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

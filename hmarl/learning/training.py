@@ -17,16 +17,17 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from hmarl.learning.algorithm import ppo_config, start_from, trained_module
 from hmarl.learning.charts import Charts
-from hmarl.learning.folder import Checkpoints, Metrics
+from hmarl.learning.folder import Checkpoints
 from hmarl.learning.interrupts import held
 from hmarl.learning.module import actor_weights
 from hmarl.learning.phases import Phase, agents_of
-from hmarl.learning.progress import Reporter
 from hmarl.learning.settings import PPOSettings
 from hmarl.network.config import ROLES, Network
 from hmarl.network.curriculum import Stage, stage_network
 from hmarl.policies import LearnedPolicy, Policy, simulate
+from hmarl.progress import Reporter
 from hmarl.report.statistics import estimate
+from hmarl.runs import Metrics
 
 ALGORITHM, STATE, POLICY, MODULES = "algorithm", "state.json", "policy", "modules"
 

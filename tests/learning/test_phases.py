@@ -14,11 +14,11 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from hmarl import InputError, load_network
 from hmarl.learning.algorithm import trained_module
 from hmarl.learning.phases import PHASES, check_stages, plan
-from hmarl.learning.progress import Reporter
 from hmarl.learning.run import Run
 from hmarl.learning.settings import PPO_SETTINGS, PPOSettings
 from hmarl.learning.training import PhaseTraining
 from hmarl.network.curriculum import Stage
+from hmarl.progress import Reporter
 
 
 def test_the_four_phases_of_a_whole_chain() -> None:

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 import hmarl
-from hmarl.learning.folder import digest, read_rows
+from hmarl.learning.folder import digest
 from hmarl.learning.run import Run
+from hmarl.runs import read_rows
 
 KILLED = """
 import json, os, signal, sys

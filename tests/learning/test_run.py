@@ -15,9 +15,10 @@ import yaml
 import hmarl
 from hmarl import InputError, load_network
 from hmarl.files import replace_folder
-from hmarl.learning.folder import Checkpoints, Metrics, commit, differences, digest, locked, read_rows
+from hmarl.learning.folder import Checkpoints, differences, digest
 from hmarl.learning.run import Run
 from hmarl.policies import LearnedPolicy, simulate
+from hmarl.runs import Metrics, commit, locked, read_rows
 
 PHASES = ["phase1_stores", "phase2_warehouse", "phase3_supplier", "phase4_joint"]
 
