@@ -161,9 +161,7 @@ class Chain:
             "first_weekday": WEEKDAYS.index(network.first_weekday),
             "weekdays": network.period == "day",
             "episode_days": network.days,
-            "tile": np.zeros((4, min(TILE, self.replications))),
-            "learn_rows": np.zeros((5, self.replications)),
-            "position_rows": np.zeros((2, self.replications)),
+            **_scratch(self.replications),
         }
 
     def _bind(self) -> None:
@@ -224,6 +222,20 @@ class Chain:
         copies = {name: array.copy() for name, array in self._arrays.items()}
         own = {"simulator": self.simulator.clone(), "_arrays": copies, "_position": self._position.copy()}
         other.__setstate__(self.__getstate__() | own)
+        return other
+
+    def take(self, rows: np.ndarray, replications: np.ndarray | None = None) -> Chain:
+        """A chain of some of the replications; see :meth:`hmarl.Simulator.take`."""
+        other = object.__new__(Chain)
+        width = len(rows)
+        copies = {name: array.take(rows, axis=-1) for name, array in self._arrays.items()}
+        kernels = {
+            role: known._replace(seen=(width, *known.seen[1:]), paid=(width, *known.paid[1:]))
+            for role, known in self._kernels.items()
+        }
+        own = {"simulator": self.simulator.take(rows, replications), "replications": width, "_kernels": kernels}
+        own |= {"_arrays": copies, "_position": self._position[rows]}
+        other.__setstate__(self.__getstate__() | own | {"_constants": self._constants | _scratch(width)})
         return other
 
     def observe(self, role: str, out: np.ndarray | None = None) -> np.ndarray:
@@ -303,6 +315,15 @@ class Chain:
 
 
 _BOUND = ("known", "_planned", "_uncertain", "_table")
+
+
+def _scratch(replications: int) -> dict[str, np.ndarray]:
+    """What the kernels work in."""
+    return {
+        "tile": np.zeros((4, min(TILE, replications))),
+        "learn_rows": np.zeros((5, replications)),
+        "position_rows": np.zeros((2, replications)),
+    }
 
 
 def _identity(agents: RoleAgents, skus: int) -> np.ndarray:

@@ -197,6 +197,29 @@ class Simulator:
         other.__setstate__(self.__getstate__() | {"_arrays": arrays, "_ids": self._ids.copy()})
         return other
 
+    def take(self, rows: np.ndarray, replications: np.ndarray | None = None) -> Simulator:
+        """A simulator of some of the replications, each as often as it is named, in the same state.
+
+        Parameters
+        ----------
+        rows
+            ``(M,)`` indices of the replications.
+        replications
+            ``(M,)`` numbers that key the draws from today on: rows of equal number meet the same future. Left out:
+            each goes on with its own. With other numbers what demand hides (a spell of peaks, the score of
+            autocorrelated demand) is that of another path.
+        """
+        other = object.__new__(Simulator)
+        arrays = _make_arrays(self.params, len(rows))
+        for name in arrays.keys() - _OF_NO_REPLICATION:
+            np.take(self._arrays[name], rows, axis=-1, out=arrays[name])
+        own = {"replications": len(rows), "shape": (len(rows), *self.shape[1:]), "_ids": self._ids[rows]}
+        other.__setstate__(self.__getstate__() | own | {"_arrays": arrays})
+        if replications is not None:
+            other.state.replication[:] = replications
+            other.state.drawn_until[:] = other.state.day
+        return other
+
     def inventory_position(self) -> np.ndarray:
         """On hand + in transit + ordered and not yet shipped - owed to customers and to the nodes below, (B, N, S)."""
         return self._positions(echelon=False)
@@ -212,6 +235,7 @@ class Simulator:
 
 
 _STATE_ARRAYS = {"received": "received_today", "overflow": "overflow_today", "demand": "drawn"}
+_OF_NO_REPLICATION = {"scratch_guide", "scratch_function"}
 _BOUND = ("state", "outcome", "_orders", "_table")
 
 

@@ -313,6 +313,25 @@ def test_a_clone_and_a_row_know_the_same():
         np.testing.assert_array_equal(batch.observe(role), clone.observe(role))
 
 
+def test_rows_taken_know_and_see_what_they_did():
+    network = load_network("three_store")
+    chain = Chain(network, 4, 7)
+    rows = np.array([2, 2, 0, 3, 1, 0])
+    order = np.full(chain.simulator.shape, 30.0)
+    for _ in range(9):
+        chain.step(order)
+    taken = chain.take(rows)
+    for _ in range(9):
+        for role in chain.roles:
+            np.testing.assert_array_equal(taken.observe(role), chain.observe(role)[rows])
+            np.testing.assert_array_equal(taken.rewards(role), chain.rewards(role)[rows])
+        chain.step(order)
+        taken.step(order[rows])
+    one = taken.take(np.array([5]), np.array([3]))
+    one.step(order[:1])
+    assert one.observe("store").shape == (1, *chain.observe("store").shape[1:])
+
+
 def test_observations_and_rewards_fill_a_given_array():
     chain = Chain(small(roles={"store": {"observation": "pipeline"}, "supplier": {"reward": "profit"}}), 3)
     chain.step(np.full(chain.simulator.shape, 8.0))

@@ -83,6 +83,39 @@ def test_a_clone_meets_the_same_future(network, seed):
 
 @settings(max_examples=30, deadline=None)
 @given(network=random_networks(), seed=st.integers(0, 10_000))
+def test_rows_taken_go_on_as_before_or_into_other_futures(network, seed):
+    simulator = Simulator(network, 4, seed)
+    for day in range(5):
+        simulator.step(random_orders(day, simulator.shape))
+    rows = np.array([3, 0, 3, 3, 1])
+    same, others = simulator.take(rows), simulator.take(rows, np.array([7, 7, 3, 7, 7]))
+    for day in range(DAYS):
+        orders = random_orders(day, simulator.shape)
+        simulator.step(orders)
+        others.step(orders[rows])
+        for one, many in zip(same.step(orders[rows]), simulator.outcome, strict=True):
+            np.testing.assert_array_equal(one, many[rows])
+        for outcome in others.outcome:
+            np.testing.assert_array_equal(outcome[0], outcome[3])
+
+
+def test_rows_of_one_number_meet_the_same_future_whatever_they_met_before(two_store):
+    simulator = Simulator(two_store, 3)
+    for _ in range(5):
+        simulator.step(np.full(simulator.shape, 40.0))
+    others = simulator.take(np.array([0, 1, 2]), np.array([9, 9, 2]))
+    expected = Simulator(two_store, 1, ids=np.array([9]))
+    expected.reset(first_day=5)
+    for _ in range(DAYS):
+        orders = np.full(simulator.shape, 40.0)
+        demand = others.step(orders).demand
+        np.testing.assert_array_equal(demand[0], demand[1])
+        np.testing.assert_array_equal(demand[2], simulator.step(orders).demand[2])
+        np.testing.assert_array_equal(demand[:1], expected.step(orders[:1]).demand)
+
+
+@settings(max_examples=30, deadline=None)
+@given(network=random_networks(), seed=st.integers(0, 10_000))
 def test_rows_that_begin_on_other_days_meet_what_they_meet_alone(network, seed):
     first_day = np.arange(60) % 4 * 5
     batch = Simulator(network, 60, seed)
