@@ -13,6 +13,7 @@ from scipy.special import ndtri
 from hmarl.errors import InputError, unknown
 from hmarl.network.config import Network
 from hmarl.policies import levels
+from hmarl.policies.calendar import Cover, OrderUpTo, make_cover, make_order_up_to
 from hmarl.policies.forecast import CappedForecastBaseStock, ForecastBaseStock, make_forecast_base_stock
 from hmarl.policies.myopic import Myopic
 from hmarl.policies.rules import (
@@ -27,7 +28,7 @@ from hmarl.policies.rules import (
     ReorderUpTo,
     as_levels,
 )
-from hmarl.roles.plan import base_stock_level
+from hmarl.roles.plan import base_stock_level, protection_days
 from hmarl.simulator import Params, compile_network
 
 Array = NDArray[np.float64]
@@ -137,6 +138,16 @@ RULES: dict[str, Rule] = {
         lambda n, p: {"level": levels.echelon_level(p)},
         _simple(EchelonBaseStock),
     ),
+    "order_up_to": Rule(
+        "base-stock that orders nothing which would arrive after the last day",
+        lambda n, p: {"level": base_stock_level(p)},
+        make_order_up_to,
+    ),
+    "cover": Rule(
+        "order up to what the calendar expects until the next order arrives, and a margin",
+        lambda n, p: {"margin": base_stock_level(p) - p.mean_demand * protection_days(p)},
+        make_cover,
+    ),
     "newsvendor": Rule(
         "base-stock at the critical fractile of the lead time's demand",
         lambda n, p: {"critical_ratio": levels.critical_ratio(n, p)},
@@ -189,12 +200,15 @@ _NAME_OF: dict[type, str] = {
     BaseStock: "base_stock",
     CappedBaseStock: "capped_base_stock",
     EchelonBaseStock: "echelon_base_stock",
+    OrderUpTo: "order_up_to",
+    Cover: "cover",
     Myopic: "myopic",
     ForecastBaseStock: "forecast",
     CappedForecastBaseStock: "capped_forecast",
 }
-_UNITS = ("high", "quantity", "reorder_point", "order_up_to", "level", "cap")
+_UNITS = ("high", "quantity", "reorder_point", "order_up_to", "level", "cap", "margin")
 _PARAMETERS = (*_UNITS, "safety_factor", "critical_ratio")
+_SIGNED = ("safety_factor", "margin")  # may be below 0
 
 
 def make_policy(name: str, network: Network, **parameters: Any) -> Policy:
@@ -236,7 +250,7 @@ def make_policy(name: str, network: Network, **parameters: Any) -> Policy:
         if key not in values:
             nothing = InputError(f"policy {name}: {key}: it has none")
             raise unknown(f"policy {name}", key, values) if values else nothing
-        lowest = -np.inf if key == "safety_factor" else 0.0
+        lowest = -np.inf if key in _SIGNED else 0.0
         values[key] = as_levels(f"policy {name}: {key}", value, params.mean_demand.shape, lowest=lowest)
         if key == "critical_ratio" and not ((values[key] > 0) & (values[key] < 1)).all():
             raise InputError(f"policy {name}: {key}: {value!r}: above 0 and below 1")
@@ -279,7 +293,7 @@ def rule_from_json(data: Any, written_for: Network, network: Network) -> Policy:
     same = (written_for.node_names, written_for.skus) == (network.node_names, network.skus)
     moved = {}
     for key, value in values.items():
-        lowest = -np.inf if key == "safety_factor" else 0.0
+        lowest = -np.inf if key in _SIGNED else 0.0
         array = as_levels(f"rule {rule}: {key}", value, old.mean_demand.shape, lowest=lowest)
         moved[key] = array if same else _moved(array, key in _UNITS, written_for, network)
     made = make_policy(rule, network, **moved)

@@ -70,8 +70,7 @@ class ForecastBaseStock:
 
     def _of_today(self, table: Array, chain: Chain) -> Array:
         """Today's row of a table by day, ``(B, N, S)``."""
-        day, length = chain.simulator.state.day, len(table)
-        return table[np.where(day < length, day, length - self.cycle + (day - length) % self.cycle)]
+        return table[table_row(chain.simulator.state.day, len(table), self.cycle)]
 
     def _forecast(self, chain: Chain, first: Array, days: Array) -> Array:
         """Forecast of a day, ``(B, N, S)`` units; a seasonal one has the mean weekday factor of the `days` days that
@@ -121,7 +120,6 @@ def make_forecast_base_stock(
     seasonal = network.forecast.method == "seasonal" and network.period == "day"
     days = protection_days(params)
     review = params.review_period[:, None].astype(np.float64)
-    way = days - review + way_to_stores(params)[0]
     ahead, cycle = _ahead_table(network, params, np.zeros(len(days)), days[:, 0], seasonal)
     fields: dict[str, Any] = {
         "safety_factor": safety_factor,
@@ -130,7 +128,7 @@ def make_forecast_base_stock(
         "days": days,
         "lead_variance": params.lead_variance[:, None],
         "first_weekday": WEEKDAYS.index(network.first_weekday) if seasonal else -1,
-        "last_order": network.days - 1 - way if network.finite else np.full_like(days, np.inf),
+        "last_order": last_useful_order(network, params),
         "name": name,
     }
     if cap is None:
@@ -139,9 +137,29 @@ def make_forecast_base_stock(
     return CappedForecastBaseStock(**fields, cap=cap, served=served, review=review)
 
 
-def _ahead_table(network: Network, params: Params, first: Array, days: Array, seasonal: bool) -> tuple[Array, int]:
-    """By day: demand expected over the `days` days that begin `first` days ahead, over the mean that that day's
-    forecast stands for; the arguments are ``(N,)``."""
+def last_useful_order(network: Network, params: Params) -> Array:
+    """The last day, ``(N, 1)``, on which an order can reach a store before all days are over; inf where they never
+    are."""
+    way = params.lead_time[:, None] + params.order_lead_time[:, None] + way_to_stores(params)[0]
+    return network.days - 1 - way if network.finite else np.full_like(way, np.inf)
+
+
+def table_row(day: Array, length: int, cycle: int) -> Array:
+    """Which row of a table by day stands for each day; from the last `cycle` rows on it repeats."""
+    return np.where(day < length, day, length - cycle + (day - length) % cycle)
+
+
+def demand_ahead(
+    network: Network, params: Params, first: Array, days: Array, seasonal: bool = False
+) -> tuple[Array, Array, int]:
+    """What the calendar says of the `days` days that begin `first` days ahead, ``(N,)`` both.
+
+    Returns
+    -------
+    tuple
+        By day, ``(days, N, S)``: demand expected over those days, and of the day itself and the days after it, both
+        in days of mean demand; after how many rows the first repeats.
+    """
     memory = network.forecast.window if network.forecast.method == "moving_average" else 30
     start, cycle = (int(v) for v in params.demand.calendar)
     cycle = min(cycle, _LONGEST_TABLE)
@@ -149,14 +167,20 @@ def _ahead_table(network: Network, params: Params, first: Array, days: Array, se
     furthest = math.ceil((first + days).max()) + 2
     relative = _relative_demand(network, params, length + furthest, seasonal)
     if np.allclose(relative, 1.0):
-        return np.broadcast_to(days[:, None], params.mean_demand.shape)[None].copy(), 1
+        return np.broadcast_to(days[:, None], params.mean_demand.shape)[None].copy(), np.ones_like(relative), 1
     total = np.concatenate([np.zeros((1, *relative.shape[1:])), np.cumsum(relative, axis=0)])
     morning = np.arange(length)
     ahead = np.empty((length, *params.mean_demand.shape))
     for n in range(len(days)):
         ahead[:, n] = _total_until(total[:, n], morning + first[n] + days[n])
         ahead[:, n] -= _total_until(total[:, n], morning + first[n])
-    return ahead / np.maximum(_smoothed(network, relative)[:length], 0.05), cycle
+    return ahead, relative, cycle
+
+
+def _ahead_table(network: Network, params: Params, first: Array, days: Array, seasonal: bool) -> tuple[Array, int]:
+    """:func:`demand_ahead` over the mean that each day's forecast stands for."""
+    ahead, relative, cycle = demand_ahead(network, params, first, days, seasonal)
+    return ahead / np.maximum(_smoothed(network, relative)[: len(ahead)], 0.05), cycle
 
 
 def _total_until(total: Array, time: Array) -> Array:
