@@ -8,6 +8,7 @@ lost_sales             one node, lost sales: value iteration on stock and pipeli
 warehouse              stores behind a warehouse, lost sales: value iteration on all stocks
 decentralised          the same where stores see their own stock alone: a cost that is reached
 bounds                 where the optimum is out of reach: a cost that no policy can stay below
+clairvoyant            what foresight would earn on each demand path: a linear programme, a bound above every policy
 policy_evaluation      the exact cost of a given policy: its Markov chain, played by the simulator
 constant_order         the same of a constant order with lost sales, whose stock has no limit
 gap                    how far a policy is above the optimum
@@ -19,9 +20,19 @@ nothing), `warehouse_sweep` (its kernels), `proof` (what is proven), `solve` (th
 """
 
 from hmarl.exact.bounds import lower_bound
+from hmarl.exact.clairvoyant import clairvoyant_profit
 from hmarl.exact.decentralised import best_decentralised
 from hmarl.exact.policy_evaluation import policy_cost
 from hmarl.exact.proof import Bound, Optimum, Proof
 from hmarl.exact.solve import optimal_cost
 
-__all__ = ["Bound", "Optimum", "Proof", "best_decentralised", "lower_bound", "optimal_cost", "policy_cost"]
+__all__ = [
+    "Bound",
+    "Optimum",
+    "Proof",
+    "best_decentralised",
+    "clairvoyant_profit",
+    "lower_bound",
+    "optimal_cost",
+    "policy_cost",
+]
