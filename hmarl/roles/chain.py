@@ -288,11 +288,13 @@ class Chain:
         else:
             money_reward(self._table, kernels.number, kernels.profit, kernels.chain_scale, out)
         if self._shaped:
-            out += self._shaping(self.roles[role])
+            out += self.bonuses(role)
         return out
 
-    def _shaping(self, agents: RoleAgents) -> np.ndarray:
-        """Bonuses: position near the plan, orders ahead of a peak, no extreme orders."""
+    def bonuses(self, role: str) -> np.ndarray:
+        """The role's shaping of the day just booked, ``(B, agents)``, part of the rewards: position near the plan,
+        orders ahead of a peak, no extreme orders."""
+        agents = self.roles[role]
         target_stock, anticipation, extreme = self._weights(agents.name)
         nodes, params = agents.nodes, self.simulator.params
         mean, ordered = self.mean_demand[nodes], self.simulator.outcome.ordered[:, nodes]

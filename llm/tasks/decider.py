@@ -1,0 +1,54 @@
+"""A language model as a policy of the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmarl.roles import Chain
+from llm.tasks.supply_chain import SupplyChainTask
+from llm.tasks.task import Message, ParseError
+
+Generate = Callable[[list[list[Message]]], list[str]]
+
+
+class LanguageModelPolicy:
+    """Asks a model for the orders of the task's role; the continuation orders for all others.
+
+    An answer that cannot be parsed orders nothing and is counted.
+
+    Parameters
+    ----------
+    generate
+        The model's turn of each conversation.
+
+    Attributes
+    ----------
+    decisions, parse_failures
+        Answers asked for until now, and those of them that could not be parsed.
+    """
+
+    def __init__(self, task: SupplyChainTask, generate: Generate, name: str = "language_model") -> None:
+        self.task, self.generate, self.name = task, generate, name
+        self.decisions, self.parse_failures = 0, 0
+
+    def orders(self, chain: Chain) -> NDArray[np.float64]:
+        """Orders ``(B, N, S)`` of this morning, units; one question for each agent of each replication."""
+        task = self.task
+        out = task.continuation.orders(chain)
+        rows = np.repeat(np.arange(chain.replications), len(task.agents))
+        agents = list(task.agents) * chain.replications
+        answers = self.generate(task.messages(chain, rows, agents))
+        for row, agent, text in zip(rows, agents, answers, strict=True):
+            out[row, *task.agents[agent]] = self._order(text)
+        return out
+
+    def _order(self, text: str) -> float:
+        self.decisions += 1
+        try:
+            return self.task.parse(text)
+        except ParseError:
+            self.parse_failures += 1
+            return 0.0
