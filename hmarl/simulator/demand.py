@@ -139,6 +139,7 @@ def draw_demand(w):
         return
     kind, profile, multipliers, additions, calendar = fields(w, "kind profile multiplier addition calendar")
     spike, drawn, integer = fields(w, "spike drawn integer")
+    autocorrelation, noise, scores = fields(w, "autocorrelation noise scores")
     today, columns, numbers, scratch, k0, k1 = fields(
         w, "scratch_days scratch_columns scratch_numbers scratch_rows key_0 key_1"
     )
@@ -162,6 +163,8 @@ def draw_demand(w):
                         k0, k1, numbers[i], today[i], n * skus + s, probability, spike[n, s, 1], int(spike[n, s, 2])
                     )
                 values = _draw_day(w, n, s, count, multiplier, addition, same and probability == 0.0)
+                for i in range(count if autocorrelation[n, s] != 0.0 else 0):
+                    scores[n, s, t, due[i]] = noise[n, s, due[i]]
                 _round(values, integer)
                 if count == len(day):
                     rows.copy(drawn[n, s, t], values)

@@ -23,7 +23,7 @@ declare(types.int64, 2, "lead_days outage delay kind length profile")
 declare(types.int64, 0, "integer backorder keep_unfilled equal_shortfall weekly_blocks key_0 key_1")
 declare(types.int64, 1, "always_delivers plain_shipping day replication drawn_until")
 declare(types.float64, 3, "on_hand owed backorders received_today overflow_today noise share scratch")
-declare(types.float64, 4, "in_transit orders_sent drawn")
+declare(types.float64, 4, "in_transit orders_sent drawn scores")
 declare(types.float64, 3, "orders demand sold unmet short ordered heard incoming filled received overflow lost left")
 declare(types.int64, 1, "scratch_due scratch_days scratch_columns scratch_numbers scratch_guide")
 declare(types.float64, 1, "scratch_function")
@@ -42,7 +42,7 @@ class State(NamedTuple):
     orders_sent: np.ndarray  # (B, N, S, days) [k] is heard by the source in k days from today's orders on
     received: np.ndarray  # (B, N, S) this morning's arrivals, overflow included
     overflow: np.ndarray  # (B, N, S) the part of them that found no room
-    noise: np.ndarray  # (B, N, S) normal score of the last draw (autocorrelated demand)
+    noise: np.ndarray  # (B, N, S) normal score of the last draw, which may be ahead (autocorrelated demand)
     demand: np.ndarray  # (B, N, S, block) drawn ahead; not for agents
     drawn_until: np.ndarray  # (B,)
 
@@ -206,8 +206,8 @@ class Simulator:
             ``(M,)`` indices of the replications.
         replications
             ``(M,)`` numbers that key the draws from today on: rows of equal number meet the same future. Left out:
-            each goes on with its own. With other numbers what demand hides (a spell of peaks, the score of
-            autocorrelated demand) is that of another path.
+            each goes on with its own. Autocorrelated demand follows on what it was yesterday; a spell of peaks that has
+            begun, or a block of the past that is replayed, does not go on.
         """
         other = object.__new__(Simulator)
         arrays = _make_arrays(self.params, len(rows))
@@ -217,8 +217,18 @@ class Simulator:
         other.__setstate__(self.__getstate__() | own | {"_arrays": arrays})
         if replications is not None:
             other.state.replication[:] = replications
+            other.state.noise[:] = self._scores_of_yesterday()[rows]
             other.state.drawn_until[:] = other.state.day
         return other
+
+    def _scores_of_yesterday(self) -> np.ndarray:
+        """Normal score of the newest demand that is not ahead, ``(B, N, S)``."""
+        state, scores = self.state, batch_first(self._arrays["scores"])
+        if not self.params.demand.autocorrelation.any():
+            return state.noise
+        ahead = (state.drawn_until - state.day)[:, None, None, None]
+        chosen = np.take_along_axis(scores, np.clip(BLOCK_DAYS - 1 - ahead, 0, None), axis=-1)[..., 0]
+        return np.where(ahead[..., 0] > 0, chosen, state.noise)
 
     def inventory_position(self) -> np.ndarray:
         """On hand + in transit + ordered and not yet shipped - owed to customers and to the nodes below, (B, N, S)."""
@@ -256,6 +266,7 @@ def _make_arrays(params: Params, replications: int) -> dict[str, np.ndarray]:
         "in_transit": np.zeros((nodes, skus, params.transit_days, replications)),
         "orders_sent": np.zeros((nodes, skus, params.order_days, replications)),
         "drawn": np.zeros((nodes, skus, BLOCK_DAYS, replications)),
+        "scores": np.zeros((nodes, skus, BLOCK_DAYS if params.demand.autocorrelation.any() else 1, replications)),
         "scratch_guide": np.zeros(256, np.int64),
         "scratch_function": np.zeros(1024),
         "scratch_rows": np.zeros((4, replications)),

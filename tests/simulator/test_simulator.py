@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hmarl.network import Network
 from hmarl.simulator import Simulator
 from tests.simulator.networks import random_networks
 
@@ -112,6 +113,22 @@ def test_rows_of_one_number_meet_the_same_future_whatever_they_met_before(two_st
         np.testing.assert_array_equal(demand[0], demand[1])
         np.testing.assert_array_equal(demand[2], simulator.step(orders).demand[2])
         np.testing.assert_array_equal(demand[:1], expected.step(orders[:1]).demand)
+
+
+@pytest.mark.parametrize("day", [1, 7, 16, 20])
+def test_other_futures_of_autocorrelated_demand_follow_on_yesterdays(day):
+    demand = {"distribution": "normal", "mean": 100, "std": 10, "autocorrelation": 0.9}
+    network = Network.model_validate({"quantities": "real", "nodes": {"shop": {"demand": demand}}})
+    simulator = Simulator(network, 200)
+    nothing = np.zeros(simulator.shape)
+    for _ in range(day):
+        yesterday = simulator.step(nothing).demand.ravel().copy()
+    same = simulator.take(np.arange(200), np.arange(200)).step(nothing).demand.ravel()
+    other = simulator.take(np.arange(200), np.arange(200) + 1000).step(nothing).demand.ravel()
+    np.testing.assert_allclose(same, simulator.step(nothing).demand.ravel(), rtol=1e-9)
+    left = other - 100 - 0.9 * (yesterday - 100)  # of variance (1 - 0.81) 10^2
+    assert abs(left.mean()) < 4 * 4.36 / 200**0.5
+    assert 3.5 < left.std() < 5.3
 
 
 @settings(max_examples=30, deadline=None)
