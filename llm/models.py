@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from hmarl.errors import InputError, unknown
 from hmarl.files import replace_folder, write_atomic
+from llm.quiet import quiet
 from llm.tiny import MODELS, tiny_model
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 ADAPTER_CONFIG = "adapter_config.json"
 _SNAPSHOT = re.compile(r"models--(?P<name>[^/]+)/snapshots/(?P<revision>[0-9a-f]{40})")
+_EFFORT = re.compile(r"^\{%- set reasoning_effort = reasoning_effort [^%]*-%\}")
 _DATE = "2025-08-05"  # gpt-oss's template writes today's date: the same prompt must have the same tokens every day
 
 
@@ -103,7 +104,8 @@ def load_tokenizer(path: Path, reasoning_effort: str = "low") -> Any:
     if tokenizer.chat_template is None:
         raise InputError(f"model: {path}: its tokenizer has no chat template: an instruction-tuned model is needed")
     template = re.sub(r"strftime_now\([^)]*\)", f'"{_DATE}"', tokenizer.chat_template)
-    if "reasoning_effort" in template and not template.startswith("{%- set reasoning_effort"):
+    template = _EFFORT.sub("", template)
+    if "reasoning_effort" in template:
         template = f'{{%- set reasoning_effort = reasoning_effort | default("{reasoning_effort}") -%}}{template}'
     tokenizer.chat_template = template
     if tokenizer.pad_token_id is None:
@@ -215,28 +217,14 @@ def export(
     model.config.use_cache = False
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' progress bars out of our output."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
 def _check_form(lora: LoraSettings) -> None:
     if lora.expert_targets and lora.dropout:
         raise InputError(f"lora_dropout: {lora.dropout:g}: 0 with expert_targets: fused weights have no dropout")
 
 
 def _with_adapter(model: Any, adapter: Path | None, lora: LoraSettings | None) -> Any:
-    from peft import PeftModel, TaskType, get_peft_model
     from peft import LoraConfig as PeftLora
+    from peft import PeftModel, TaskType, get_peft_model
 
     if adapter is not None:
         model = PeftModel.from_pretrained(model, adapter, is_trainable=lora is not None)
@@ -302,9 +290,7 @@ def _bitsandbytes(config: Any, four: bool) -> Any:
     if importlib.util.find_spec("bitsandbytes") is None:
         raise InputError(f"load_in_{bits}bit: bitsandbytes is not installed: pip install 'hmarl[gpu]'")
     if four:
-        return BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
-        )
+        return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
     return BitsAndBytesConfig(load_in_8bit=True)
 
 

@@ -19,6 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from hmarl.network.config import WEEKDAYS
+from llm.quiet import quiet
+
 Shape = Literal["qwen3", "qwen3_moe", "gpt_oss"]
 
 
@@ -150,7 +153,8 @@ def make_model(folder: Path, shape: Shape, size: Size, seed: int = _SEED) -> int
         model = AutoModelForCausalLM.from_config(_config(shape, size, tokenizer), dtype=torch.float32)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return model.num_parameters()
 
@@ -183,15 +187,17 @@ def make_tokenizer() -> Any:
 
 
 def _texts() -> Iterator[str]:
-    """What the tokenizer is trained on: the numbers, the words of the chat template, the task's sentences."""
+    """What the tokenizer is trained on: the numbers, the words of the chat template, the sentences of llm.tasks."""
     yield from map(str, range(_HIGHEST_NUMBER + 1))
-    yield from ("system", "user", "assistant", "analysis", "final")
-    yield from ("You order for the shop.", "Decision: Order 1 units")
-    for weekday in ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"):
-        yield (
-            f"Day 1 of 30, {weekday}. Stock 1. Arriving in 1 day 1, in 2 days 1, in 3 days 1. "
-            "Pending 1. Last demand 1."
-        )
+    yield from ("system", "user", "assistant", "analysis", "final", "Decision: Order 1 units")
+    for weekday in WEEKDAYS:
+        yield f"Day 1 of 30, {weekday.capitalize()}. Stock 1"
+        yield f"Day 1, {weekday.capitalize()}. Stock 1"
+    yield from ("Week 1 of 30. Stock 1", "Week 1. Stock 1")
+    yield "1. Arriving in 1 day 1, in 2 days 1, in 3 days 1. Pending 1. Last demand 1. Order?"
+    yield "1. Arriving in 1 week 1, in 2 weeks 1, in 3 weeks 1. Pending 1. Last demand 1. Order?"
+    yield "1. Pending 1. Of this not shipped 1. Owed to others 1. Last demand 1. Base-stock orders 1. Order?"
+    yield "1. Pending 1. Owed to others 1. Of this not shipped 1. Last demand 1. Order?"
 
 
 def _config(shape: Shape, size: Size, tokenizer: Any) -> Any:
