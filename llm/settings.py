@@ -223,15 +223,23 @@ class GRPOSettings(TrainingSettings):
     demonstrations: int = Field(
         0, ge=0, le=100_000, description="episodes of the heuristic that the model learns from first; 0: none"
     )
-    continuation: str = Field(
-        "order_up_to:80",
-        description="what orders after the answer in the reward: a rule, or self: a fast copy of the current model",
+    continuation: str | None = Field(
+        None,
+        description="what orders after the answer in the reward: a rule such as base_stock:level=80, or self: a fast "
+        "copy of the current model (default: order_up_to:80 for corner_shop, else base_stock)",
     )
-    continuation_days: int = Field(6, ge=1, le=3650, description="days it goes on: lead time + 1 and more")
-    futures: int = Field(8, ge=1, le=1024, description="demand paths an answer is judged on, the same for its group")
+    continuation_days: int | None = Field(
+        None,
+        ge=1,
+        le=3650,
+        description="days that an answer is judged on (default: until the order came, and two more)",
+    )
+    futures: int = Field(8, ge=1, le=255, description="demand paths an answer is judged on, the same for its group")
     scenarios: list[str] = Field([], description="prompts come from these scenarios in turn (default: the network's)")
-    reward_scale: float = Field(100.0, gt=0, description="money that counts as a reward of 1")
-    margin: float = Field(1.0, ge=0, description="reward below the group's worst of an answer that cannot be read")
+    reward_scale: float | None = Field(
+        None, gt=0, description="money that counts as a reward of 1 (default: what a day of the busiest agent is worth)"
+    )
+    margin: float = Field(0.5, ge=0, description="reward below the group's worst of an answer that cannot be read")
     own_states: float = Field(0.5, ge=0, le=1, description="share of prompts from the model's own episodes")
     refresh: int = Field(25, ge=1, description="optimiser steps between two of its own episodes' drawings")
     explore: float = Field(0.0, ge=0, lt=1, description="share of answers whose order is replaced by another one")
