@@ -16,7 +16,7 @@ from llm.tasks.situations import MOST_REPLICATIONS
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-MOST_FUTURES = (1 << 32) // MOST_REPLICATIONS - 1
+MOST_FUTURES = (1 << 32) // MOST_REPLICATIONS - 1  # a draw's key has 32 bits for the replication
 _SIDE_BY_SIDE = 65_536  # replications of a simulation
 
 
@@ -33,7 +33,7 @@ class Counterfactual:
     days
         H, the day of the order included; fewer where the network is finite and its days end.
     futures
-        K, at most 255: demand, lead times and losses; the same for all orders of a state.
+        K, at most 2,047: demand, lead times and losses; the same for all orders of a state.
     """
 
     policy: Policy

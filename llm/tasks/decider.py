@@ -35,12 +35,14 @@ class LanguageModelPolicy:
         self.decisions, self.parse_failures = 0, 0
 
     def orders(self, chain: Chain) -> NDArray[np.float64]:
-        """Orders ``(B, N, S)`` of this morning, units; one question for each agent of each replication."""
+        """Orders ``(B, N, S)`` of this morning, units; one question for each agent of each replication that
+        may order today."""
         task = self.task
         out = task.continuation.orders(chain)
-        rows = np.repeat(np.arange(chain.replications), len(task.agents))
-        agents = list(task.agents) * chain.replications
-        answers = self.generate(task.messages(chain, rows, agents))
+        days = chain.simulator.state.day.tolist()
+        asked = [(row, agent) for row, day in enumerate(days) for agent in task.agents if task.decides(agent, day)]
+        rows, agents = np.array([row for row, _ in asked], np.int64), [agent for _, agent in asked]
+        answers = self.generate(task.messages(chain, rows, agents)) if asked else []
         for row, agent, text in zip(rows, agents, answers, strict=True):
             out[row, *task.agents[agent]] = self._order(text)
         return out

@@ -101,8 +101,9 @@ def demonstrate(
         for path in range(len(ids)):
             for day in range(network.days):
                 for agent, place in task.agents.items():
-                    situations.append(record.situation(path, day, agent))
-                    answers.append(decision(record.orders[day, path, *place]))
+                    if task.decides(agent, day):
+                        situations.append(record.situation(path, day, agent))
+                        answers.append(decision(record.orders[day, path, *place]))
     prompts = task.prompts_of(situations)
     rewards = task.judge(prompts, answers).rewards.tolist()
     return [

@@ -15,7 +15,7 @@ from hmarl.roles import Chain
 
 Array = NDArray[np.float64]
 
-MOST_REPLICATIONS = 1 << 24  # replications beyond number the futures, see :mod:`llm.tasks.counterfactual`
+MOST_REPLICATIONS = 1 << 21  # higher numbers are those of futures, see :mod:`llm.tasks.counterfactual`
 
 
 @dataclass(frozen=True)

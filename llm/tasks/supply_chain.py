@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from llm.tasks.answers import answer_pattern, parse_order
 from llm.tasks.counterfactual import MOST_FUTURES, Counterfactual
 from llm.tasks.exploration import deciding, make_mixture
 from llm.tasks.rules import default_continuation, named_policy
-from llm.tasks.situations import Situation, by_path, play, replay
+from llm.tasks.situations import Record, Situation, by_path, play, replay
 from llm.tasks.task import Judgement, Message, ParseError, Prompt
 from llm.tasks.wording import Wording
 
@@ -47,7 +49,7 @@ class SupplyChainTask:
         H, days that an order is judged on, its own included. Left out: until the order has arrived and two days
         more.
     futures
-        K, demand paths that each order of a state meets, 1 to 255.
+        K, demand paths that each order of a state meets, 1 to 2,047.
     scenarios
         Of :data:`hmarl.network.SCENARIOS`; prompts come from each in turn.
     economics
@@ -104,6 +106,7 @@ class SupplyChainTask:
         levels = base_stock_level(params)
         self.highest = highest or _highest(network, self.role, max(levels[place] for place in self.agents.values()))
         self.whole = params.integer
+        self._review = {agent: int(params.review_period[node]) for agent, (node, _) in self.agents.items()}
         self.wording = Wording(network, self.agents, self.highest, economics)
         continuation = default_continuation(network) if continuation is None else continuation
         if isinstance(continuation, str):
@@ -132,6 +135,13 @@ class SupplyChainTask:
         """The order that an answer decides on; see :func:`llm.tasks.answers.parse_order`."""
         return parse_order(text, self.highest, self.whole)
 
+    def with_continuation(self, policy: Policy) -> SupplyChainTask:
+        """The same task, judged with another continuation: the model of some steps ago, for instance."""
+        other = copy.copy(self)
+        other.continuation, other.continuation_name = policy, policy.name
+        other.rollout = replace(self.rollout, policy=policy)
+        return other
+
     def prompts(self, n: int, seed: int) -> list[Prompt]:
         """`n` prompts from the states that a mixture of rules visits, each from a training path of its own."""
         rng = np.random.default_rng((seed, len(self.scenarios)))
@@ -152,7 +162,15 @@ class SupplyChainTask:
         agents = rng.choice(list(self.agents), len(ids))
         chain = Chain(network, len(ids), seed, split="train", ids=ids)
         record = play(chain, policy, int(days.max()), scenario)
-        return [record.situation(row, int(day), str(agents[row])) for row, day in enumerate(days)]
+        return [self._decision(record, row, int(days[row]), str(agents[row])) for row in range(len(ids))]
+
+    def _decision(self, record: Record, path: int, day: int, agent: str) -> Situation:
+        """The agent's last decision until a day."""
+        return record.situation(path, day - day % self._review[agent], agent)
+
+    def decides(self, agent: str, day: int) -> bool:
+        """Whether an agent may order on a day: between its reviews it may not."""
+        return day % self._review[agent] == 0
 
     def situations_of(self, policy: Policy, episodes: int, seed: int, n: int) -> list[Situation]:
         """`n` situations that a policy meets on training paths of all scenarios: a day and an agent of each drawn at
@@ -169,7 +187,7 @@ class SupplyChainTask:
             for number in rng.choice(many, wanted, replace=many < wanted):
                 path, rest = divmod(int(number), network.days * len(self.agents))
                 day, agent = divmod(rest, len(self.agents))
-                found.append(record.situation(path, day, list(self.agents)[agent]))
+                found.append(self._decision(record, path, day, list(self.agents)[agent]))
         return found[:n]
 
     def prompts_of(self, situations: Sequence[Situation]) -> list[Prompt]:

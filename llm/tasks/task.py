@@ -43,7 +43,7 @@ class Judgement:
     rewards
         ``(n,)`` finite: what training is told.
     gains
-        ``(n,)`` money an episode more than the reference decision made; NaN where the answer could not be parsed.
+        ``(n,)`` money until the horizon more than the reference decision made; NaN where that could not be parsed.
     actions
         Parsed; None where that failed.
     unparsed_groups

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from hmarl.errors import InputError
-from hmarl.network import Network
+from hmarl.network import Network, load_network
 from hmarl.network.config import Shaping
+from hmarl.policies import make_policy, simulate
 from llm.tasks.answers import decision
+from llm.tasks.decider import LanguageModelPolicy
+from llm.tasks.demonstrations import demonstrate
 from llm.tasks.situations import Situation
 from llm.tasks.supply_chain import SupplyChainTask, dataset_row, reward_function, reward_unparsed
 
@@ -114,10 +117,33 @@ def test_the_horizon_reaches_the_customers() -> None:
     assert SupplyChainTask("two_store", "supplier").rollout.days == 4 + 3 + 2 + 1 + 2
 
 
+def test_another_continuation_judges_and_the_task_stays() -> None:
+    task = SupplyChainTask("corner_shop")
+    (prompt,) = task.prompts(1, 0)
+    other = task.with_continuation(make_policy("constant", task.network, quantity=20))
+    before = task.judge([prompt], ["Decision: Order 20 units"]).gains
+    assert other.judge([prompt], ["Decision: Order 20 units"]).gains == [0]
+    assert (other.continuation_name, task.continuation_name) == ("constant", "order_up_to:80")
+    assert task.judge([prompt], ["Decision: Order 20 units"]).gains == before != 0
+
+
+def test_only_review_days_are_decisions() -> None:
+    task = SupplyChainTask("two_store", role="store", continuation="base_stock")
+    weekly = SupplyChainTask(load_network("two_store", **{"store.review_period": 7}))
+    assert {len(s.state["orders"]) % 7 for s in weekly.prompts(30, 0)} == {0}
+    assert {s.day % 7 for s in weekly.situations_of(weekly.heuristic, 3, 0, 30)} == {0}
+    assert len({len(s.state["orders"]) % 7 for s in task.prompts(30, 0)}) > 3
+    assert len(demonstrate(weekly, weekly.heuristic, 1)) == 2 * 13  # days 0, 7, ... 84
+    asked: list[int] = []
+    model = LanguageModelPolicy(weekly, lambda c: asked.append(len(c)) or ["Decision: Order 9 units"] * len(c))  # type: ignore[func-returns-value]
+    simulate(weekly.network, model, days=15, warmup=0, replications=4)
+    assert asked == [8, 8, 8]
+
+
 def test_bad_input_is_one_line() -> None:
     with pytest.raises(InputError, match="role of corner_shop: 'warehouse': unknown; it is one of store"):
         SupplyChainTask("corner_shop", "warehouse")
-    with pytest.raises(InputError, match="futures: 0: 1 to 255"):
+    with pytest.raises(InputError, match="futures: 0: 1 to 2047"):
         SupplyChainTask("corner_shop", futures=0)
     with pytest.raises(InputError, match="scenario: 'storm'"):
         SupplyChainTask("corner_shop", scenarios=["storm"])
