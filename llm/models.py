@@ -63,8 +63,11 @@ def resolve(name: str, revision: str | None = None) -> Path:
     """
     if name in MODELS:
         return tiny_model(name)
-    if Path(name).is_dir():
-        return Path(name).resolve()
+    if name and Path(name).is_dir():
+        folder = Path(name).resolve()
+        if not any((folder / file).exists() for file in ("config.json", ADAPTER_CONFIG)):
+            raise InputError(f"model: {name}: a folder without config.json or {ADAPTER_CONFIG}")
+        return folder
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
@@ -121,7 +124,7 @@ def load_model(
     gradient_checkpointing: bool = False,
     load_in_8bit: bool = False,
     load_in_4bit: bool = False,
-    device_map: str | None = None,
+    device_map: str | dict[str, Any] | None = None,
     offload_folder: Path | None = None,
 ) -> Any:
     """A model that can be trained.
@@ -170,7 +173,7 @@ def load_model(
             model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
         model.config.use_cache = False
         if gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.activation_checkpointing_enable({"use_reentrant": False})
         return _with_adapter(model, adapter, lora)
 
 

@@ -58,9 +58,9 @@ MODELS: dict[str, tuple[Shape, Size]] = {
     "tiny-gpt-oss": ("gpt_oss", _MIXTURE),
 }
 BENCHMARK_SIZES = {  # parameters -> the size of a dense model that has them
-    "0.5M": Size(hidden=128, intermediate=384),
-    "15M": Size(hidden=384, layers=8, heads=6, intermediate=1280),
-    "85M": Size(hidden=768, layers=12, heads=12, kv_heads=4, intermediate=2368),
+    "0.5M": Size(hidden=128, intermediate=256),
+    "15M": Size(hidden=384, layers=8, heads=6, intermediate=1216),
+    "85M": Size(hidden=768, layers=12, heads=12, kv_heads=4, intermediate=2336),
 }
 
 _SEED = 1
@@ -212,7 +212,7 @@ def _config(shape: Shape, size: Size, tokenizer: Any) -> Any:
         "head_dim": max(32, size.hidden // size.heads),
         "intermediate_size": size.intermediate,
         "max_position_embeddings": size.positions,
-        "tie_word_embeddings": shape == "qwen3",
+        "tie_word_embeddings": False,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
