@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from llm.chat import completion_text, final_answer, prompt_ids, stop_token_ids
+from llm.chat import completion_texts, prompt_ids, stop_token_ids
 from llm.models import load_model, load_tokenizer, resolve
+from llm.tasks.answers import final_text
 from llm.tasks.task import Message
 
 
@@ -59,8 +60,14 @@ class TrainedModel:
             0 takes the likeliest token.
         seed
             Of sampling.
+
+        Raises
+        ------
+        ParseError
+            If it was still reasoning when the tokens ended.
         """
-        return final_answer(self.generate(messages, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed))
+        raw = self.generate(messages, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+        return final_text(raw).strip()
 
     def generate(
         self, messages: Sequence[Message], *, max_new_tokens: int = 512, temperature: float = 0.0, seed: int = 0
@@ -95,10 +102,4 @@ class TrainedModel:
                 do_sample=temperature > 0,
                 **sampling,
             )
-        return [self._text(row) for row in ids[:, batch["input_ids"].shape[1] :].tolist()]
-
-    def _text(self, ids: list[int]) -> str:
-        """Up to the token that stopped it; what follows fills the batch."""
-        stops = stop_token_ids(self.tokenizer)
-        end = next((i for i, token in enumerate(ids) if token in stops), len(ids))
-        return completion_text(self.tokenizer, ids[: end + 1])
+        return completion_texts(self.tokenizer, ids[:, batch["input_ids"].shape[1] :].tolist())

@@ -248,8 +248,7 @@ def test_mxfp4_weights_become_bfloat16(tmp_path: Path) -> None:
 
 
 def test_layers_that_fit_on_no_device_are_offloaded(tmp_path: Path) -> None:
-    model = load_model(
-        tiny_model("tiny"), device_map={"model": "disk", "lm_head": "cpu"}, offload_folder=tmp_path / "offload"
-    )
+    places = {"model": "disk", "lm_head": "cpu"}
+    model = load_model(tiny_model("tiny"), device_map=places, offload_folder=tmp_path)
     assert model.hf_device_map == places
     assert (logits(model) == logits(load_model(tiny_model("tiny")))).all()

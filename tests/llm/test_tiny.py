@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 
 from llm.models import load_tokenizer
 from llm.recipes import BUILT_IN
+from llm.tasks.answers import decision
+from llm.tasks.supply_chain import SupplyChainTask
 from llm.tiny import BENCHMARK_SIZES, MODELS, make_model, make_tokenizer, tiny_model
 
 ROOT = str(Path(__file__).parents[2])
@@ -52,10 +55,15 @@ def test_phrases_between_numbers_are_one_token(tokenizer: Any) -> None:
     ]
 
 
-def test_the_shortest_prompt_and_answer(tokenizer: Any) -> None:
-    prompt = ids(tokenizer, QUESTION, add_generation_prompt=True)
-    assert len(prompt) == 32
-    assert len(ids(tokenizer, [*QUESTION, ANSWER])) == len(prompt) + 4
+def test_the_task_speaks_in_the_tokenizers_phrases(tokenizer: Any) -> None:
+    """A reworded sentence of llm.tasks would fall into pieces: prompts would grow and the model learn less."""
+    task = SupplyChainTask("corner_shop", economics=False)
+    prompts = task.prompts(50, seed=0)
+    assert {len(ids(tokenizer, prompt.messages, add_generation_prompt=True)) for prompt in prompts} == {32}
+    assert {len(tokenizer.encode(decision(order) + "<|return|>")) for order in range(101)} == {4}
+    warehouse = SupplyChainTask("two_store", "warehouse", economics=False).prompts(1, seed=0)[0]
+    words = [word for word in re.split(r"\d+", warehouse.messages[0]["content"]) if word]
+    assert {len(tokenizer.encode(word)) for word in words} == {1}
 
 
 @pytest.mark.parametrize("text", ["Naïve 漢字 🙂\n\ttabs", "24.99 a unit; 4012 left, 1,000 more", "", "a" * 300])
