@@ -6,13 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+Kind = Literal["vllm", "transformers"]
+
+
+class EngineError(RuntimeError):
+    """Engines cannot do what they are asked: the message says what happened to them."""
+
+
+class WeightsMismatch(EngineError):
+    """An engine does not hold the weights it should: the run must stop."""
+
 
 @dataclass(frozen=True)
 class Request:
     """A prompt to be answered `n` times.
 
-    The same request (seed included) to an engine of the same weights gives the same answers, whichever engine, and
-    whatever else it is asked beside it (in fp32, up to the rounding of sums).
+    The same request (seed included) to an engine of the same kind and weights gives the same answers, whichever
+    engine, and whatever else it is asked beside it (in fp32, up to the rounding of sums).
     """
 
     prompt_ids: tuple[int, ...]
@@ -49,13 +59,14 @@ class Manifest:
     version
         0 is the model as the engine was started with; training publishes 1, 2, ...
     kind
-        "adapter": a LoRA adapter beside the base model; "merged": all weights of the model (or those that changed).
+        "adapter": a LoRA adapter beside the base model; "merged": weights of the model itself, all of them or those
+        that training changes (the same names in every version).
     digest
-        sha256 over the names, types, shapes and bytes of the tensors, sorted by name.
+        :func:`llm.rollout.weights.digest` of the tensors.
     step
         Optimiser steps that made it.
     fingerprint
-        Token ids and the trainer's log-probabilities of them; an engine's must agree to `tolerance`. None: not checked.
+        Fixed tokens that an engine must score as the trainer does. None: not checked.
     """
 
     version: int
@@ -67,29 +78,72 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Fixed tokens and their log-probabilities by the trainer's weights."""
+    """Fixed tokens and their log-probabilities (temperature 1) by the trainer's weights."""
 
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
-    tolerance: float
+    tolerance: float  # largest absolute difference of a log-probability
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A version of the weights on its way: tensors by the names transformers (or PEFT) gives them."""
+    """A version of the weights on its way: tensors by the names transformers (or PEFT) gives them.
+
+    Made by :func:`llm.rollout.weights.merged_weights` and :func:`llm.rollout.weights.adapter_weights`.
+    """
 
     manifest: Manifest
-    tensors: Mapping[str, Any] | None  # torch tensors on the CPU
+    tensors: Mapping[str, Any] | None  # torch tensors on the CPU, in the type that engines hold
     path: str | None = None  # a safetensors file instead, for what is too large to pass through memory
     config: Mapping[str, Any] = field(default_factory=dict)  # adapter_config.json of an adapter
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How engines are started.
+
+    Attributes
+    ----------
+    model
+        A folder, or a Hugging Face name.
+    kind
+        What generates.
+    dtype
+        "float32", "bfloat16" or "float16".
+    max_model_len
+        Tokens of the longest prompt and its answer.
+    max_sequences
+        Answers that are generated side by side.
+    tensor_parallel
+        GPUs of an engine.
+    adapters
+        Versions of a LoRA adapter held at once; 0: merged weights are published.
+    max_lora_rank
+        Of these.
+    kv_cache_gb
+        Memory for keys and values on a CPU, GiB; on a GPU vLLM takes what is left.
+    warm_tokens
+        Prompt tokens and answer tokens of the generation that an engine warms up with.
+    """
+
+    model: str
+    kind: Kind = "vllm"
+    dtype: str = "float32"
+    max_model_len: int = 1024
+    max_sequences: int = 256
+    tensor_parallel: int = 1
+    adapters: int = 0
+    max_lora_rank: int = 16
+    kv_cache_gb: float = 0.25
+    warm_tokens: tuple[int, int] = (32, 4)
 
 
 class Engine(Protocol):
     """What holds a model and generates with it."""
 
     version: int
-    digest: str  # of the tensors that it holds
+    digest: str  # of the tensors that it holds; of an engine for adapters: of the adapter's (version 0 has none)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Completion]]:
         """Answers of each request, `n` each."""
@@ -105,7 +159,3 @@ class Engine(Protocol):
         WeightsMismatch
             If they are not those of the manifest, or the fingerprint differs.
         """
-
-
-class WeightsMismatch(RuntimeError):
-    """An engine does not hold the weights it should: the run must stop."""
