@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-Kind = Literal["vllm", "transformers"]
+Kind = Literal["auto", "vllm", "transformers"]
 
 
 class EngineError(RuntimeError):
@@ -108,7 +108,7 @@ class EngineSettings:
     model
         A folder, or a Hugging Face name.
     kind
-        What generates.
+        What generates; "auto": vLLM where it is installed.
     dtype
         "float32", "bfloat16" or "float16".
     max_model_len
@@ -128,7 +128,7 @@ class EngineSettings:
     """
 
     model: str
-    kind: Kind = "vllm"
+    kind: Kind = "auto"
     dtype: str = "float32"
     max_model_len: int = 1024
     max_sequences: int = 256
@@ -137,6 +137,26 @@ class EngineSettings:
     max_lora_rank: int = 16
     kv_cache_gb: float = 0.25
     warm_tokens: tuple[int, int] = (32, 4)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an engine answered, and with which weights."""
+
+    completions: list[list[Completion]]
+    version: int
+    digest: str
+    seconds: float  # of generating, any loading of weights before it left out
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What an engine holds after it took a version."""
+
+    version: int
+    digest: str
+    seconds: float
 
 
 class Engine(Protocol):

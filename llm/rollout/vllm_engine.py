@@ -21,6 +21,8 @@ ENVIRONMENT = {
 }
 """Must be set before vLLM is imported."""
 
+_LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM knows
+_ADAPTED = ["q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj", "gate_proj", "up_proj", "gate_up_proj", "down_proj"]
 _SEEDS = 1_000_003  # vLLM gives answer i of a request the seed of the request plus i
 
 
@@ -43,7 +45,8 @@ class VLLMEngine:
             options |= {
                 "enable_lora": True,
                 "max_loras": settings.adapters,
-                "max_lora_rank": max(8, settings.max_lora_rank),
+                "max_lora_rank": min(rank for rank in _LORA_RANKS if rank >= settings.max_lora_rank),
+                "lora_target_modules": _ADAPTED,  # with the head among them vLLM cannot score on a CPU
             }
         self._llm = LLM(
             model=settings.model,

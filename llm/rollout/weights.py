@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from llm.rollout.engine import Fingerprint, Manifest, Weights, WeightsMismatch
+from llm.rollout.engine import Fingerprint, Kind, Manifest, Weights, WeightsMismatch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,17 +17,28 @@ Score = Callable[[Sequence[Sequence[int]], Sequence[Sequence[int]]], list[list[f
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")  # in a configuration of transformers
 
 
-def serves_adapters(config: Any, device: str) -> bool:
-    """Whether vLLM can serve a LoRA adapter beside this model; else merged weights are published.
+def serves_adapters(config: Any, device: str, kind: Kind = "auto") -> bool:
+    """Whether engines can serve a LoRA adapter beside this model; else merged weights are published.
 
     Parameters
     ----------
     config
         The model's configuration (transformers).
     device
-        "cpu" or "cuda". vLLM has no kernels for adapters of mixtures of experts on a CPU.
+        "cpu" or "cuda". vLLM has no kernels for mixtures of experts with adapters on a CPU.
+    kind
+        Of the engines; only vLLM serves adapters.
     """
+    if installed_kind(kind) == "transformers":
+        return False
     return device != "cpu" or not any(getattr(config, name, None) for name in _EXPERTS)
+
+
+def installed_kind(kind: Kind) -> Literal["vllm", "transformers"]:
+    """What "auto" stands for here."""
+    if kind == "auto":
+        return "vllm" if importlib.util.find_spec("vllm") else "transformers"
+    return kind
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -1,0 +1,119 @@
+"""An engine as a Ray actor: it comes back after a kill by itself, with the newest weights."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from llm.rollout.engine import (
+    Engine,
+    EngineSettings,
+    Loaded,
+    Manifest,
+    Reply,
+    Request,
+    Sampling,
+    WeightsMismatch,
+)
+from llm.rollout.weights import installed_kind
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """A sign of life."""
+
+    pid: int
+    version: int
+    digest: str
+    started: float  # seconds that the start took, warming up included
+    answers: int  # since then
+    tokens: int
+
+
+def make_engine(settings: EngineSettings) -> Engine:
+    """The engine that the settings ask for, in this process."""
+    if installed_kind(settings.kind) == "vllm":
+        from llm.rollout.vllm_engine import VLLMEngine
+
+        return VLLMEngine(settings)
+    from llm.rollout.transformers_engine import TransformersEngine
+
+    return TransformersEngine(settings)
+
+
+@ray.remote(concurrency_groups={"control": 1})
+class EngineActor:
+    """Serves one engine; requests wait for one another, signs of life do not.
+
+    Parameters
+    ----------
+    settings
+        Of the engine.
+    board
+        Where weights come from: :class:`llm.rollout.board.Board`.
+    """
+
+    def __init__(self, settings: EngineSettings, board: Any) -> None:
+        begun = time.perf_counter()
+        self._board = board
+        self._engine = make_engine(settings)
+        self._answers = self._tokens = 0
+        _warm_up(self._engine, settings)
+        newest = ray.get(board.manifest.remote()) if ray.get_runtime_context().was_current_actor_reconstructed else None
+        if newest is not None and newest.version > 0:
+            self._take(newest)
+        self._started = time.perf_counter() - begun
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling, manifest: Manifest) -> Reply:
+        """Answers by the weights of a manifest, pulled from the board where the engine holds others."""
+        self._take(manifest)
+        begun = time.perf_counter()
+        completions = self._engine.generate(requests, sampling)
+        tokens = sum(len(answer.token_ids) for answers in completions for answer in answers)
+        self._answers += sum(map(len, completions))
+        self._tokens += tokens
+        return Reply(completions, self._engine.version, self._engine.digest, time.perf_counter() - begun, tokens)
+
+    def score(
+        self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], manifest: Manifest
+    ) -> list[list[float]]:
+        """Log-probabilities of completions by the weights of a manifest."""
+        self._take(manifest)
+        return self._engine.score(prompts, completions)
+
+    def load(self, manifest: Manifest) -> Loaded:
+        """Take a version from the board."""
+        begun = time.perf_counter()
+        self._take(manifest)
+        return Loaded(self._engine.version, self._engine.digest, time.perf_counter() - begun)
+
+    @ray.method(concurrency_group="control")
+    def pulse(self) -> Pulse:
+        """Answers even while the engine generates."""
+        engine = self._engine
+        return Pulse(os.getpid(), engine.version, engine.digest, self._started, self._answers, self._tokens)
+
+    def _take(self, manifest: Manifest) -> None:
+        engine = self._engine
+        if (engine.version, engine.digest) == (manifest.version, manifest.digest):
+            return
+        (reference,) = ray.get(self._board.weights.remote(manifest.version))
+        engine.load(ray.get(reference))
+        if (engine.version, engine.digest) != (manifest.version, manifest.digest):
+            raise WeightsMismatch(
+                f"asked for version {manifest.version} ({manifest.digest[:12]}), "
+                f"the engine holds version {engine.version} ({engine.digest[:12]})"
+            )
+
+
+def _warm_up(engine: Engine, settings: EngineSettings) -> None:
+    """The first calls are much slower than the rest."""
+    prompt, tokens = settings.warm_tokens
+    request = Request(tuple(range(3, 3 + prompt)), seed=0, n=min(16, settings.max_sequences))
+    engine.generate([request] * 2, Sampling(max_tokens=tokens))
+    engine.score([request.prompt_ids], [request.prompt_ids[:tokens]])
