@@ -46,7 +46,6 @@ def make_engine(settings: EngineSettings) -> Engine:
     return TransformersEngine(settings)
 
 
-@ray.remote(concurrency_groups={"control": 1})
 class EngineActor:
     """Serves one engine; requests wait for one another, signs of life do not.
 
@@ -55,17 +54,17 @@ class EngineActor:
     settings
         Of the engine.
     board
-        Where weights come from: :class:`llm.rollout.board.Board`.
+        Name of the actor that weights come from, a :class:`llm.rollout.board.Board`.
     """
 
-    def __init__(self, settings: EngineSettings, board: Any) -> None:
+    def __init__(self, settings: EngineSettings, board: str) -> None:
         begun = time.perf_counter()
-        self._board = board
+        self._board: Any = ray.get_actor(board)
         self._engine = make_engine(settings)
         self._answers = self._tokens = 0
         _warm_up(self._engine, settings)
-        newest = ray.get(board.manifest.remote()) if ray.get_runtime_context().was_current_actor_reconstructed else None
-        if newest is not None and newest.version > 0:
+        newest = ray.get(self._board.newest.remote())  # there is one where this engine comes back
+        if newest is not None:
             self._take(newest)
         self._started = time.perf_counter() - begun
 

@@ -1,4 +1,4 @@
-"""The board: an actor that owns the newest weights, so that they outlive the trainer that published them."""
+"""The board: a Ray actor that owns the newest weights, so that they outlive the trainer that published them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import ray
 from llm.rollout.engine import EngineError, Manifest, Weights
 
 
-@ray.remote(num_cpus=0)
 class Board:
     """Keeps the newest versions in the object store (or the paths of their files).
 
@@ -53,11 +52,15 @@ class Board:
             raise EngineError(f"version {version} of the weights: not on the board, which holds {kept}")
         return self._manifests[version]
 
+    def newest(self) -> Manifest | None:
+        """Of the newest version put up; None before the first."""
+        return self._manifests[self._newest] if self._newest in self._weights else None
+
     def weights(self, version: int) -> list[ray.ObjectRef]:
         """A reference to a version's weights, in a list, lest Ray send them through here."""
-        manifest = self.manifest(version)
+        self.manifest(version)
         if version not in self._weights:
-            raise EngineError(f"version {manifest.version} of the weights: no engine can go back to it")
+            raise EngineError(f"version {version} of the weights: no engine can go back to it")
         return [self._weights[version]]
 
 

@@ -121,6 +121,8 @@ class EngineSettings:
         Versions of a LoRA adapter held at once; 0: merged weights are published.
     max_lora_rank
         Of these.
+    max_batched_tokens
+        Prompt tokens read at once on a CPU.
     kv_cache_gb
         Memory for keys and values on a CPU, GiB; on a GPU vLLM takes what is left.
     warm_tokens
@@ -135,6 +137,7 @@ class EngineSettings:
     tensor_parallel: int = 1
     adapters: int = 0
     max_lora_rank: int = 16
+    max_batched_tokens: int = 4096
     kv_cache_gb: float = 0.25
     warm_tokens: tuple[int, int] = (32, 4)
 

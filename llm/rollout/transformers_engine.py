@@ -70,7 +70,9 @@ class TransformersEngine:
         check(weights, self.digest, self.score)
         return self.digest
 
-    def _answers(self, requests: Sequence[Request], rows: list[tuple[int, int]], sampling: Sampling) -> list[Completion]:
+    def _answers(
+        self, requests: Sequence[Request], rows: list[tuple[int, int]], sampling: Sampling
+    ) -> list[Completion]:
         """One answer a row: a request's place and the number of its answer."""
         places = sorted({place for place, _ in rows})
         ids, mask = self._padded([requests[place].prompt_ids for place in places])

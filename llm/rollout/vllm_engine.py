@@ -38,7 +38,12 @@ class VLLMEngine:
             raise EngineError("tensor_parallel: merged weights are published to engines of one device: use adapters")
         options: dict[str, Any] = {}
         if on_cpu:
-            options |= {"enforce_eager": True, "kv_cache_memory_bytes": int(settings.kv_cache_gb * 2**30)}
+            options |= {
+                "enforce_eager": True,
+                "kv_cache_memory_bytes": int(settings.kv_cache_gb * 2**30),
+                "enable_chunked_prefill": False,  # a prompt in parts and a seed: vLLM winds a generator back, CPU's cannot
+                "max_num_batched_tokens": max(settings.max_batched_tokens, settings.max_model_len),
+            }
         elif not settings.adapters:
             options |= {"moe_backend": "triton"}  # whose layout is known when weights are replaced
         if settings.adapters:
@@ -50,7 +55,7 @@ class VLLMEngine:
             }
         self._llm = LLM(
             model=settings.model,
-            dtype=settings.dtype,  # type: ignore[arg-type]
+            dtype=settings.dtype,
             max_model_len=settings.max_model_len,
             max_num_seqs=settings.max_sequences,
             tensor_parallel_size=settings.tensor_parallel,

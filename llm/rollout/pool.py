@@ -1,0 +1,298 @@
+"""The pool of engines: requests shared out, weights published, the dead passed over."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+
+from llm.rollout.actor import EngineActor, Pulse
+from llm.rollout.board import Board, on_disk
+from llm.rollout.dispatch import Dispatch, last_line
+from llm.rollout.engine import Completion, EngineError, EngineSettings, Manifest, Request, Sampling, Weights
+from llm.rollout.health import Member, State
+from llm.rollout.weights import installed_kind
+
+_IN_MEMORY = 64 * 2**20  # bytes; larger weights go through a file
+_RESTARTS = -1  # as often as needed
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where a version has arrived.
+
+    Attributes
+    ----------
+    version
+        Of the weights.
+    digests
+        By engine, of the tensors read back from it; engines that were down load the version when they are back.
+    seconds
+        Until the last had loaded.
+    """
+
+    version: int
+    digests: dict[str, str]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EngineHealth:
+    """How an engine is."""
+
+    name: str
+    state: State
+    error: str
+    pulse: Pulse | None  # None: no answer
+
+
+@dataclass
+class Counts:
+    """What a client of the pool has had done.
+
+    Attributes
+    ----------
+    requests, answers, tokens
+        Served.
+    engine_seconds
+        Spent generating, summed over the engines.
+    resent
+        Requests sent to another engine because theirs was lost or silent.
+    """
+
+    requests: int = 0
+    answers: int = 0
+    tokens: int = 0
+    engine_seconds: float = 0.0
+    resent: int = 0
+
+
+class Pool:
+    """A client of the engines; several may use them at once, in any process (it can be pickled).
+
+    Made by :func:`start_pool`.
+    """
+
+    def __init__(
+        self, engines: dict[str, Any], board: Any, settings: EngineSettings, patience: float, storage: str | None
+    ) -> None:
+        self.settings = settings
+        self.counts = Counts()
+        self._engines = engines
+        self._board = board
+        self._patience = patience
+        self._storage = storage
+        self._members = {name: Member(name) for name in engines}
+        self._thread: ThreadPoolExecutor | None = None
+
+    def generate(
+        self, requests: Sequence[Request], sampling: Sampling, version: int | None = None
+    ) -> list[list[Completion]]:
+        """Answers of each request, `n` each, by one version of the weights.
+
+        Each request is sent at least once and each answer taken once; those of an engine that dies go to the others
+        at once.
+
+        Parameters
+        ----------
+        requests
+            Prompts.
+        sampling
+            How to sample.
+        version
+            Of the weights; the newest where left out.
+
+        Raises
+        ------
+        EngineError
+            If no engine answers for the pool's patience, or none can come back.
+        WeightsMismatch
+            If an engine holds other weights than published.
+        """
+        return self._dispatch("generate", requests, (sampling, self._manifest(version)))
+
+    def submit(
+        self, requests: Sequence[Request], sampling: Sampling, version: int | None = None
+    ) -> Future[list[list[Completion]]]:
+        """:meth:`generate` beside other work; one after the other, in the order submitted."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollouts")
+        return self._thread.submit(self.generate, requests, sampling, version)
+
+    def score(
+        self,
+        prompts: Sequence[Sequence[int]],
+        completions: Sequence[Sequence[int]],
+        version: int | None = None,
+    ) -> list[list[float]]:
+        """Log-probability of each completion token at temperature 1, by one version of the weights."""
+        pairs = list(zip(prompts, completions, strict=True))
+        return self._dispatch("score", pairs, (self._manifest(version),))
+
+    def publish(self, weights: Weights) -> Published:
+        """Put up a version and have all engines load it at once.
+
+        Raises
+        ------
+        WeightsMismatch
+            If an engine then holds other tensors, or scores the fingerprint differently.
+        """
+        begun, manifest = time.perf_counter(), weights.manifest
+        ray.get(self._board.put.remote(self._sendable(weights)))
+        loading = {}
+        for name, member in self._members.items():
+            member.tell("published")
+            if member.works:
+                loading[self._engines[name].load.remote(manifest)] = member
+        ray.wait(list(loading), num_returns=len(loading), timeout=self._patience) if loading else None
+        digests = {}
+        for reference, member in loading.items():
+            try:
+                digests[member.name] = ray.get(reference, timeout=0).digest
+                member.tell("loaded")
+            except GetTimeoutError:
+                member.tell("silent", f"no answer for {self._patience:g} s to a new version")
+            except RayTaskError as error:
+                raise error.cause from None
+            except RayActorError as error:
+                member.tell("lost", last_line(error))
+        return Published(manifest.version, digests, time.perf_counter() - begun)
+
+    def health(self, timeout: float = 5.0) -> list[EngineHealth]:
+        """How the engines are, asked now.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait for their answers.
+        """
+        asked = {name: engine.pulse.remote() for name, engine in self._engines.items()}
+        ray.wait(list(asked.values()), num_returns=len(asked), timeout=timeout)
+        found = []
+        for name, reference in asked.items():
+            member, pulse = self._members[name], None
+            try:
+                pulse = ray.get(reference, timeout=0)
+                member.tell("answered")
+            except GetTimeoutError:
+                member.tell("silent", f"no answer for {timeout:g} s")
+            except RayActorError as error:
+                member.tell("lost", last_line(error))
+            found.append(EngineHealth(name, member.state, member.error, pulse))
+        return found
+
+    def close(self) -> None:
+        """End the engines (of all clients)."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+        for actor in [*self._engines.values(), self._board]:
+            ray.kill(actor)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_thread": None, "counts": Counts()}
+
+    def _manifest(self, version: int | None) -> Manifest:
+        try:
+            return ray.get(self._board.manifest.remote(version))
+        except RayTaskError as error:
+            raise error.cause from None
+        except RayActorError as error:
+            raise EngineError(f"the board of weights is gone: {error}") from error
+
+    def _dispatch(self, method: str, items: Sequence[Any], arguments: tuple[Any, ...]) -> list[Any]:
+        dispatch = Dispatch(self._engines, self._members, self._patience)
+        answers = dispatch.run(method, items, arguments)
+        self.counts.requests += len(items)
+        self.counts.answers += sum(len(answer) for answer in answers) if method == "generate" else 0
+        self.counts.tokens += dispatch.tokens
+        self.counts.engine_seconds += dispatch.engine_seconds
+        self.counts.resent += dispatch.resent
+        return answers
+
+    def _sendable(self, weights: Weights) -> Weights:
+        tensors = weights.tensors
+        if tensors is None or self._storage is None or sum(t.nbytes for t in tensors.values()) <= _IN_MEMORY:
+            return weights
+        # Two names in turn: a version is in nobody's hands once the one after the next is published.
+        return on_disk(weights, os.path.join(self._storage, f"weights-{weights.manifest.version % 3}.safetensors"))
+
+
+def start_pool(
+    settings: EngineSettings,
+    *,
+    engines: int = 2,
+    staleness: int = 0,
+    patience: float = 45.0,
+    storage: str | None = None,
+    num_cpus: float = 1,
+    threads: int = 1,
+    name: str = "engine",
+) -> Pool:
+    """Start engines as Ray actors and wait until they are warm.
+
+    Parameters
+    ----------
+    settings
+        Of each engine.
+    engines
+        How many.
+    staleness
+        Versions that a request may be behind the newest: so many and one are kept.
+    patience
+        Seconds without any engine after which a request fails.
+    storage
+        A folder that all nodes see, for weights above 64 MiB; without it all pass through Ray's memory.
+    num_cpus
+        Processors that Ray sets aside for an engine.
+    threads
+        With which an engine computes on a CPU.
+    name
+        Of the actors, which are ``name-0``, ``name-1`` and so on, and ``name-board``.
+
+    Raises
+    ------
+    EngineError
+        If an engine cannot start, with its reason, or all do not hold the same weights.
+    """
+    board = ray.remote(num_cpus=0, name=f"{name}-board")(Board).remote(staleness + 1)
+    on_gpu = ray.cluster_resources().get("GPU", 0) > 0
+    options: dict[str, Any] = {
+        "num_cpus": num_cpus,
+        "num_gpus": settings.tensor_parallel if on_gpu else 0,
+        "max_restarts": _RESTARTS,
+        "runtime_env": {"env_vars": _environment(settings, threads)},
+        "concurrency_groups": {"control": 1},
+    }
+    engine = ray.remote(**options)(EngineActor)
+    names = [f"{name}-{number}" for number in range(engines)]
+    actors = {own: engine.options(name=own).remote(settings, f"{name}-board") for own in names}
+    pool = Pool(actors, board, settings, patience, storage)
+    try:
+        pulses = {name: ray.get(actor.pulse.remote()) for name, actor in actors.items()}
+        digests = {pulse.digest for pulse in pulses.values()}
+        if len(digests) > 1:
+            raise EngineError(f"engines hold different weights from the start: {', '.join(sorted(digests))}")
+        manifest = Manifest(0, "adapter" if settings.adapters else "merged", digests.pop(), 0)
+        ray.get(board.begin.remote(manifest))
+    except RayActorError as error:
+        pool.close()
+        raise EngineError(f"{settings.model}: an engine cannot start: {last_line(error)}") from error
+    except EngineError:
+        pool.close()
+        raise
+    return pool
+
+
+def _environment(settings: EngineSettings, threads: int) -> dict[str, str]:
+    environment = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    if installed_kind(settings.kind) == "vllm":
+        from llm.rollout.vllm_engine import ENVIRONMENT
+
+        environment |= ENVIRONMENT
+    return environment
