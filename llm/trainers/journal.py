@@ -1,0 +1,140 @@
+"""What a training says of its steps: metrics.jsonl, TensorBoard, Weights & Biases, a bar."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hmarl.progress import Advance, Reporter
+from hmarl.runs import Metrics, read_rows
+
+Row = dict[str, Any]
+"""Numbers of a step by name; ``steps`` is how many were done."""
+
+METRICS, TENSORBOARD, WANDB = "metrics.jsonl", "tensorboard", "wandb"
+
+
+class Journal:
+    """Follows ``metrics.jsonl`` while Ray Train's controller writes it, and passes each step on once.
+
+    Attributes
+    ----------
+    path
+        Of ``metrics.jsonl``: one row a step; a step that is done again replaces its row.
+    step
+        The last step passed on.
+    """
+
+    def __init__(self, folder: Path, reporter: Reporter, listeners: list[Callable[[Row], None]]) -> None:
+        self.path = folder / METRICS
+        self.reporter = reporter
+        self.listeners = listeners
+        rows = read_rows(self.path)
+        self.step = int(rows[-1]["steps"]) if rows else 0
+        self._read: tuple[int, int] = (0, 0)  # inode and bytes of the file when it was read last
+
+    @staticmethod
+    def append(path: Path, row: Row) -> None:
+        """Add a step's row in the place of what stands there from a time before a restart."""
+        metrics = Metrics(path)
+        if _last_step(path) >= row["steps"]:
+            metrics.cut(row["steps"] - 1)
+        metrics.append(row)
+
+    def follow(self) -> None:
+        """Pass on the rows that are new."""
+        if not self.path.exists():
+            return
+        status = self.path.stat()
+        if (status.st_ino, status.st_size) == self._read:
+            return
+        self._read = (status.st_ino, status.st_size)
+        for row in read_rows(self.path):
+            if row["steps"] > self.step:
+                self.step = row["steps"]
+                for listener in self.listeners:
+                    listener(row)
+
+
+@contextlib.contextmanager
+def opened(
+    folder: Path,
+    reporter: Reporter,
+    title: str,
+    steps: int,
+    words: Callable[[Row], str],
+    wandb: tuple[str, str | None] | None,
+    config: dict[str, Any],
+) -> Iterator[Journal]:
+    """A journal inside the block.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    title, steps, words
+        Of the bar: what it is called, its length, what a row says beside it.
+    wandb
+        Project and entity of Weights & Biases, with `config`; offline where there is no key.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        board = stack.enter_context(SummaryWriter(str(folder / TENSORBOARD)))
+        journal = Journal(folder, reporter, [])
+        advance = stack.enter_context(reporter.bar(title, steps, journal.step))
+        journal.listeners += [_to_bar(advance, words), _to_board(board)]
+        if wandb:
+            journal.listeners.append(stack.enter_context(_to_wandb(folder, *wandb, config)))
+        yield journal
+        journal.follow()
+
+
+def _to_bar(advance: Advance, words: Callable[[Row], str]) -> Callable[[Row], None]:
+    return lambda row: advance(row["steps"], words(row))
+
+
+def _to_board(board: Any) -> Callable[[Row], None]:
+    def add(row: Row) -> None:
+        for name, value in row.items():
+            if name != "steps" and isinstance(value, int | float):
+                board.add_scalar(name, value, row["steps"])
+
+    return add
+
+
+@contextlib.contextmanager
+def _to_wandb(
+    folder: Path, project: str, entity: str | None, config: dict[str, Any]
+) -> Iterator[Callable[[Row], None]]:
+    import wandb
+
+    online = os.environ.get("WANDB_API_KEY") or wandb.api.api_key
+    run = wandb.init(
+        project=project,
+        entity=entity,
+        name=folder.name,
+        id=folder.name,
+        resume="allow",
+        dir=str(folder),
+        config=config,
+        mode="online" if online else "offline",
+        settings=wandb.Settings(silent=True, console="off"),
+    )
+    with run:
+        yield lambda row: run.log({name: value for name, value in row.items() if name != "steps"}, step=row["steps"])
+
+
+def _last_step(path: Path) -> int:
+    """Of the last line; 0 of an empty or missing file."""
+    if not path.exists() or not path.stat().st_size:
+        return 0
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - 65_536))
+        last = file.read().decode().rstrip("\n").rpartition("\n")[2]
+    return int(json.loads(last)["steps"])

@@ -1,0 +1,163 @@
+"""Supervised fine-tuning: TRL's SFTTrainer on prompts and answers, the loss on the answers alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hmarl.errors import InputError
+from hmarl.files import replace_folder
+from hmarl.progress import Reporter
+from llm.settings import SFTSettings
+from llm.tasks.demonstrations import Example
+from llm.trainers.fit import Placement, fit
+from llm.trainers.journal import Row, opened
+from llm.trainers.precision import weights_type
+
+FINAL = "final"
+
+
+def sft(settings: SFTSettings, examples: Sequence[Example], folder: Path, reporter: Reporter) -> Path:
+    """Train a model on examples; the same call again goes on where it stopped.
+
+    Parameters
+    ----------
+    settings
+        ``settings.model`` names the model.
+    examples
+        What to answer.
+    folder
+        Of the run: ``metrics.jsonl``, TensorBoard's events, checkpoints, and ``final``, the trained model.
+
+    Returns
+    -------
+    Path
+        Of the trained model (an adapter with ``use_lora``).
+
+    Raises
+    ------
+    InputError
+        If an example is longer than ``max_length``.
+    TrainingFailed
+        See :func:`llm.trainers.fit.fit`.
+    """
+    import ray
+
+    from llm.models import load_tokenizer, resolve
+
+    folder = folder.resolve()
+    final = folder / FINAL
+    if final.exists():
+        return final
+    path = resolve(settings.model)
+    rows = tokenised(examples, load_tokenizer(path), settings.max_length)
+    steps = settings.steps or math.ceil(settings.epochs * len(rows) / settings.rows_a_step)
+    config = {"settings": settings, "path": path, "rows": ray.put(rows), "steps": steps}
+    placement = Placement(settings.workers, str(settings.storage or folder), bool(ray.cluster_resources().get("GPU")))
+    wandb = (settings.wandb_project, settings.wandb_entity) if settings.wandb_project else None
+    with opened(folder, reporter, "SFT", steps, _words, wandb, settings.model_dump(mode="json")) as journal:
+        held = fit(_loop, config, placement, journal)
+    take_model(held, final)
+    return final
+
+
+def take_model(held: Any, final: Path) -> None:
+    """Copy the trained model out of the last checkpoint."""
+    import shutil
+
+    with held.as_directory() as kept:
+        replace_folder(final, lambda target: shutil.copytree(Path(kept) / "model", target, dirs_exist_ok=True))
+
+
+def tokenised(examples: Sequence[Example], tokenizer: Any, longest: int) -> list[dict[str, list[int]]]:
+    """Rows of the trainer: the tokens of prompt and answer; labels of the answer's, -100 elsewhere.
+
+    Raises
+    ------
+    InputError
+        If a row is longer than `longest`.
+    """
+    rows = []
+    for number, example in enumerate(examples, 1):
+        thinking = {"thinking": example.thinking} if example.thinking else {}
+        answer = {"role": "assistant", "content": example.response, **thinking}
+        encoded = tokenizer.apply_chat_template(
+            [*example.prompt, answer], return_dict=True, return_assistant_tokens_mask=True
+        )
+        ids, answered = encoded["input_ids"], encoded["assistant_masks"]
+        if len(ids) > longest:
+            raise InputError(f"max_length: {longest}: example {number} has {len(ids)} tokens")
+        labels = [token if own else -100 for token, own in zip(ids, answered, strict=True)]
+        rows.append({"input_ids": ids, "labels": labels})
+    return rows
+
+
+def order_of(rows: int, seed: int, batch: int, steps: int) -> np.ndarray:
+    """Which row each place of each step trains, ``(steps * batch,)``: the data again and again, shuffled anew each time."""
+    passes = math.ceil(steps * batch / rows)
+    return np.concatenate([np.random.default_rng((seed, k)).permutation(rows) for k in range(passes)])[: steps * batch]
+
+
+def _words(row: Row) -> str:
+    return f"loss {row['loss']:.4f}"
+
+
+def _loop(config: dict[str, Any]) -> None:
+    import ray
+    from datasets import Dataset
+    from torch.utils.data import Sampler
+    from trl import SFTConfig, SFTTrainer
+
+    from llm.models import export
+    from llm.trainers import checkpoint, worker
+    from llm.trainers.sharding import full_state
+
+    settings: SFTSettings = config["settings"]
+    worker.quiet()
+    model, tokenizer = worker.load(settings, config["path"], weights_type(settings, config["path"]))
+    rows = ray.get(config["rows"])
+
+    class Order(Sampler[int]):
+        """Rows from the step that is next."""
+
+        def __iter__(self) -> Iterator[int]:
+            order = order_of(len(rows), settings.seed, settings.rows_a_step, config["steps"])
+            return iter(order[trainer.state.global_step * settings.rows_a_step :].tolist())
+
+        def __len__(self) -> int:
+            return settings.rows_a_step * config["steps"]
+
+    class Trainer(checkpoint.resuming(SFTTrainer)):  # type: ignore[misc]
+        def _get_train_sampler(self, dataset: Any = None) -> Any:
+            return Order()
+
+    trainer = Trainer(
+        model=model,
+        args=SFTConfig(
+            **worker.arguments(settings, config["steps"]),
+            max_length=None,
+            packing=False,
+            dataset_kwargs={"skip_prepare_dataset": True},
+        ),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+    )
+
+    def row(logs: dict[str, float]) -> dict[str, float]:
+        names = {"mean_token_accuracy": "accuracy", "num_tokens": "tokens"}
+        kept = ("loss", "grad_norm", "learning_rate", "entropy", "mean_token_accuracy", "num_tokens")
+        return {names.get(name, name): float(logs[name]) for name in kept}
+
+    def write_model(folder: Path) -> None:
+        held = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+        state = full_state(held, trained_only=settings.use_lora)
+        if trainer.args.process_index == 0:
+            export(held, tokenizer, folder, state_dict=state)
+
+    due = settings.save_steps
+    worker.train(trainer, worker.Reports(trainer, row, lambda step: step % due == 0, dict, write_model))
+

@@ -1,0 +1,153 @@
+"""What supervised and reinforcement learning do alike in a training worker."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+from transformers.trainer_callback import PrinterCallback
+
+from llm.models import LoraSettings, load_model, load_tokenizer
+from llm.settings import TrainingSettings
+from llm.trainers import checkpoint
+from llm.trainers.sharding import check_share
+
+MODEL = "model"  # the trained model, in the last checkpoint
+
+
+def load(settings: TrainingSettings, path: Path, dtype: str) -> tuple[Any, Any]:
+    """The model to train, shared out between the workers, and its tokenizer."""
+    lora = LoraSettings(
+        settings.lora_r,
+        settings.lora_alpha,
+        settings.lora_dropout,
+        tuple(settings.target_modules),
+        tuple(settings.expert_targets),
+    )
+    torch.manual_seed(settings.seed)  # of the adapters' first weights
+    model = load_model(
+        path,
+        dtype=dtype,  # type: ignore[arg-type]
+        lora=lora if settings.use_lora else None,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        load_in_8bit=settings.load_in_8bit,
+        load_in_4bit=settings.load_in_4bit,
+        device_map=settings.device_map,
+        offload_folder=settings.offload_folder,
+        workers=settings.workers,
+    )
+    check_share(model, settings.workers)
+    return model, load_tokenizer(path)
+
+
+def arguments(settings: TrainingSettings, steps: int) -> dict[str, Any]:
+    """Arguments of TRL's trainers. The model comes with its precision and gradient checkpointing; checkpoints and
+    logging are ours."""
+    return {
+        "output_dir": tempfile.gettempdir(),
+        "max_steps": steps,
+        "per_device_train_batch_size": settings.batch_size,
+        "gradient_accumulation_steps": settings.gradient_accumulation_steps,
+        "learning_rate": settings.learning_rate,
+        "warmup_steps": round(settings.warmup * steps),
+        "lr_scheduler_type": {"constant": "constant_with_warmup"}.get(settings.schedule, settings.schedule),
+        "max_grad_norm": settings.max_grad_norm,
+        "seed": settings.seed,
+        "bf16": False,
+        "fp16": settings.fp16,
+        "gradient_checkpointing": False,
+        "use_cpu": not torch.cuda.is_available(),
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "report_to": [],
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "ignore_data_skip": True,  # the data follow the step
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "router_aux_loss_coef": 0.0,
+    }
+
+
+class Reports(TrainerCallback):
+    """Reports each step to Ray Train, with a checkpoint where one is due, and ends the training where it should.
+
+    Parameters
+    ----------
+    row
+        The Trainer's numbers of a step -> those reported.
+    due
+        Whether a checkpoint belongs to a step.
+    extra
+        What the checkpoint holds besides the Trainer's state.
+    export
+        Writes the trained model into a folder; all workers call it.
+    stop
+        Why the training ends after this row, if it does.
+    """
+
+    def __init__(
+        self,
+        trainer: Any,
+        row: Callable[[dict[str, float]], dict[str, float]],
+        due: Callable[[int], bool],
+        extra: Callable[[], dict[str, Any]],
+        export: Callable[[Path], None],
+        stop: Callable[[dict[str, float]], str] = lambda row: "",
+    ) -> None:
+        self.trainer = trainer
+        self.row, self.due, self.extra, self.export, self.stop = row, due, extra, export, stop
+        self._begun = time.perf_counter()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._begun = time.perf_counter()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
+        if "loss" not in logs:  # the summary at the end
+            return
+        step = state.global_step
+        begun, self._begun = self._begun, time.perf_counter()  # the checkpoint counts in the step that follows
+        row: dict[str, Any] = {"steps": step, **self.row(logs), "step_seconds": self._begun - begun}
+        reason = self.stop(row)
+        if reason:
+            control.should_training_stop = True
+            row["stopped"] = reason
+        last = bool(reason) or step == state.max_steps
+        state.log_history.clear()  # it is in metrics.jsonl
+
+        def write(folder: Path) -> None:
+            checkpoint.save(folder, self.trainer, self.extra())
+            if last:
+                self.export(folder / MODEL)
+
+        checkpoint.report(row, step, write if last or self.due(step) else None)
+
+
+def train(trainer: Any, reports: Reports) -> None:
+    """Train from the last checkpoint, or from the start."""
+    import ray.train
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(reports)
+    held = ray.train.get_checkpoint()
+    if held is None:
+        trainer.train()
+        return
+    with held.as_directory() as folder:
+        if not (Path(folder) / MODEL).exists():
+            trainer.train(resume_from_checkpoint=folder)
+
+
+def quiet() -> None:
+    """Keep the libraries' notices out of the worker's output."""
+    import datasets
+    import transformers
+    from transformers.utils import logging
+
+    transformers.logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    datasets.disable_progress_bars()
