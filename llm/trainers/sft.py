@@ -160,4 +160,3 @@ def _loop(config: dict[str, Any]) -> None:
 
     due = settings.save_steps
     worker.train(trainer, worker.Reports(trainer, row, lambda step: step % due == 0, dict, write_model))
-

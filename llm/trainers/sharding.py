@@ -53,6 +53,13 @@ def full_state(model: Any, trained_only: bool) -> dict[str, Any]:
     return get_model_state_dict(model, options=options)
 
 
+def whole(tensor: Any) -> Any:
+    """A tensor without shards; all workers must call it."""
+    from torch.distributed.tensor import DTensor
+
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
 def _local(parameter: Any) -> Any:
     from torch.distributed.tensor import DTensor
 

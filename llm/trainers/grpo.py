@@ -1,0 +1,103 @@
+"""Group-relative policy optimisation: TRL's GRPOTrainer, its answers from the engines, its rewards from the simulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hmarl.files import write_atomic
+from hmarl.progress import Reporter
+from llm.settings import GRPOSettings
+from llm.tasks.supply_chain import SupplyChainTask
+from llm.trainers.fit import Placement, fit
+from llm.trainers.journal import Row, opened
+from llm.trainers.precision import weights_type
+from llm.trainers.sft import FINAL, take_model
+
+LEDGER = "ledger.csv"
+
+
+def grpo(
+    settings: GRPOSettings, task: SupplyChainTask, pool: Any, model: Path, folder: Path, reporter: Reporter
+) -> Path:
+    """Train a model on a task; the same call again goes on where it stopped.
+
+    Parameters
+    ----------
+    task
+        Asks and judges.
+    pool
+        Engines that were started with `model`.
+    model
+        Folder of the model or adapter to begin with.
+    folder
+        Of the run: ``metrics.jsonl``, TensorBoard's events, checkpoints, ``ledger.csv`` (every prompt trained on) and
+        ``final``, the trained model.
+
+    Returns
+    -------
+    Path
+        Of the trained model (an adapter with ``use_lora``).
+
+    Raises
+    ------
+    TrainingFailed
+        See :func:`llm.trainers.fit.fit`.
+    """
+    import ray
+
+    from llm.trainers import checkpoint
+
+    folder = folder.resolve()
+    final = folder / FINAL
+    if final.exists():
+        return final
+    config = {"settings": settings, "task": ray.put(task), "pool": pool, "path": model.resolve()}
+    gpu = settings.workers + settings.engines * settings.tensor_parallel <= ray.cluster_resources().get("GPU", 0)
+    placement = Placement(settings.workers, str(settings.storage or folder), gpu)
+    wandb = (settings.wandb_project, settings.wandb_entity) if settings.wandb_project else None
+    with opened(folder, reporter, "GRPO", settings.steps, _words, wandb, settings.model_dump(mode="json")) as journal:
+        held = fit(_loop, config, placement, journal)
+    with held.as_directory() as kept:
+        ledger = checkpoint.extra(Path(kept))["ledger"]
+    write_atomic(folder / LEDGER, "epoch,number,step\n" + "".join(f"{e},{n},{step}\n" for e, n, step in ledger))
+    take_model(held, final)
+    return final
+
+
+def _words(row: Row) -> str:
+    return f"reward {row['reward']:+.3f}  entropy {row['entropy']:.2f}"
+
+
+def _loop(config: dict[str, Any]) -> None:
+    import ray
+
+    from llm.models import export
+    from llm.trainers import checkpoint, worker
+    from llm.trainers.grpo_trainer import make_trainer
+    from llm.trainers.sharding import full_state
+
+    settings: GRPOSettings = config["settings"]
+    worker.quiet()
+    dtype = weights_type(settings, config["path"])
+    model, tokenizer = worker.load(settings, config["path"], dtype)
+    trainer = make_trainer(settings, ray.get(config["task"]), config["pool"], model, tokenizer, dtype, config["path"])
+    held = ray.train.get_checkpoint()
+    if held is not None:
+        with held.as_directory() as folder:
+            trainer.restore(checkpoint.extra(Path(folder)))
+
+    def write_model(folder: Path) -> None:
+        trained = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+        state = full_state(trained, trained_only=settings.use_lora)
+        if trainer.args.process_index == 0:
+            export(trained, tokenizer, folder, state_dict=state)
+
+    def due(step: int) -> bool:
+        return step % settings.save_steps == 0 and step % settings.iterations == 0
+
+    def stop(row: dict[str, float]) -> str:
+        above = settings.kl_stop is not None and row["kl"] > settings.kl_stop
+        return f"the divergence from the reference is above {settings.kl_stop:g} nats" if above else ""
+
+    worker.train(trainer, worker.Reports(trainer, trainer.row, due, trainer.kept, write_model, stop))

@@ -1,0 +1,207 @@
+"""TRL's GRPOTrainer at its seams: where answers come from, where weights go, which rows are computed once."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+
+from llm.rollout.engine import WeightsMismatch
+from llm.settings import GRPOSettings
+from llm.tasks.supply_chain import SupplyChainTask
+from llm.trainers import checkpoint, worker
+from llm.trainers.publishing import fingerprint, weights_of
+from llm.trainers.rollouts import Answers, Rollouts
+
+EXACT = 1e-4  # largest difference of a log-probability between trainer and engine in float32
+_LOOSE = 3.0  # times the difference at the start, in other types
+_LEAST = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.02}  # tolerance of a fingerprint
+_NAMES = {  # TRL's -> ours
+    "loss": "loss",
+    "reward": "reward",
+    "reward_std": "reward_std",
+    "frac_reward_zero_std": "groups_without_signal",
+    "kl": "kl",
+    "entropy": "entropy",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "completions/mean_length": "completion_length",
+    "completions/clipped_ratio": "cut_off",
+    "clip_ratio/region_mean": "clip_fraction",
+    "sampling/sampling_logp_difference/mean": "mismatch_mean",
+    "sampling/sampling_logp_difference/max": "mismatch_max",
+    "sampling/importance_sampling_ratio/mean": "importance_ratio",
+}
+
+
+class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
+    """Answers come from `rollouts` on rank 0; the others are told theirs."""
+
+    settings: GRPOSettings
+    rollouts: Rollouts
+    dtype: str
+    ledger: list[tuple[int, int, int]]
+    tolerance: float | None
+    answered: Answers
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Go on with what :meth:`kept` gave."""
+        self.ledger = [tuple(row) for row in kept["ledger"]]
+        self.rollouts.source.restore(kept["prompts"])
+
+    def kept(self) -> dict[str, Any]:
+        """The ledger and the prompts."""
+        return {"ledger": self.ledger, "prompts": self.rollouts.source.state()}
+
+    def row(self, logs: dict[str, float]) -> dict[str, float]:
+        """What is reported of a step, which is entered in the ledger."""
+        step = self.state.global_step
+        if step % self.settings.iterations == 0:
+            self.ledger += [(epoch, number, step) for epoch, number in self.answered.places]
+        return {ours: float(logs[name]) for name, ours in _NAMES.items() if name in logs} | self.answered.numbers
+
+    def publish(self) -> None:
+        """Give the engines the weights of now."""
+        begun = time.perf_counter()
+        step = self.state.global_step
+        model = self.accelerator.unwrap_model(self.model_wrapped)
+        expected = fingerprint(model, self.fixed, self.tolerance) if self.tolerance else None
+        kind = "adapter" if self.rollouts.pool.settings.adapters else "merged"
+        weights = weights_of(model, kind, version=step + 1, step=step, dtype=self.dtype, fingerprint=expected)
+        if self.tolerance is None:
+            expected = fingerprint(model, self.fixed, 1.0)
+        if self.accelerator.is_main_process:
+            self.rollouts.pool.publish(weights)
+            if self.tolerance is None:
+                (scored,) = self.rollouts.pool.score([expected.prompt_ids], [expected.completion_ids])
+                apart = max(abs(a - b) for a, b in zip(scored, expected.logprobs, strict=True))
+                self.tolerance = max(_LOOSE * apart, _LEAST[self.dtype])
+        self.tolerance = _told(self.tolerance)
+        self.publish_seconds = time.perf_counter() - begun
+
+    def roll(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
+        """TRL's rollout function; of the prompts only their number matters."""
+        generation = self.state.global_step // self.settings.iterations
+        answers = None
+        if self.accelerator.is_main_process:
+            answers = self.rollouts.answers(generation)
+            answers.numbers["publish_seconds"] = self.publish_seconds
+        self.answered = _told(answers).part(self.accelerator.process_index, self.accelerator.num_processes)
+        return {
+            "prompt_ids": self.answered.prompt_ids,
+            "completion_ids": self.answered.completion_ids,
+            "logprobs": self.answered.logprobs,
+            "reward": self.answered.rewards,
+        }
+
+    def _generate_and_score_completions(self, inputs: Any) -> Any:
+        output = super()._generate_and_score_completions(inputs)
+        exact = self.dtype == "float32" and not self.settings.fp16 and self.settings.top_p == 1
+        if exact and not self.settings.constrain and not self.settings.staleness:
+            apart = self._metrics["train"]["sampling/sampling_logp_difference/max"][-1]
+            if apart > EXACT:
+                raise WeightsMismatch(
+                    f"step {self.state.global_step}: the engines' log-probabilities differ from the trainer's by "
+                    f"{apart:.3g}, allowed in float32 are {EXACT:g}"
+                )
+        return output
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: Any, attention_mask: Any, logits_to_keep: int, batch_size: Any = None, **more: Any
+    ) -> Any:
+        """Equal rows are computed once. Which they are is known of each chunk by itself: all workers then run the
+        model equally often."""
+        if more.get("compute_aux_loss"):
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, **more
+            )
+        found = []
+        for ids, mask in zip(
+            input_ids.split(batch_size or len(input_ids)),
+            attention_mask.split(batch_size or len(input_ids)),
+            strict=True,
+        ):
+            _, inverse = torch.unique(torch.cat([ids, mask], 1), dim=0, return_inverse=True)
+            rows = torch.full((int(inverse.max()) + 1,), len(ids), device=ids.device)
+            rows.scatter_reduce_(0, inverse, torch.arange(len(ids), device=ids.device), "amin")
+            logps, entropies, _ = super()._get_per_token_logps_and_entropies(
+                model, ids[rows], mask[rows], logits_to_keep, **more
+            )
+            found.append((logps[inverse], None if entropies is None else entropies[inverse]))
+        logps = torch.cat([part for part, _ in found])
+        return logps, None if found[0][1] is None else torch.cat([part for _, part in found]), None
+
+
+def make_trainer(
+    settings: GRPOSettings,
+    task: SupplyChainTask,
+    pool: Any,
+    model: Any,
+    tokenizer: Any,
+    dtype: str,
+    path: Path,
+) -> Trainer:
+    """The trainer of a worker.
+
+    The loss is Dr. GRPO's (Liu et al. 2025, "Understanding R1-Zero-Like Training"): the advantage is the reward less
+    the mean of its group, without their spread, and long answers count no more than short ones for each token.
+    """
+    model.config._name_or_path = settings.reference_model or str(path)  # where TRL loads a reference from
+    arguments = GRPOConfig(
+        **worker.arguments(settings, settings.steps),
+        num_generations=settings.num_generations,
+        num_iterations=settings.iterations,
+        epsilon=settings.clip,
+        epsilon_high=settings.clip_high,
+        beta=settings.beta,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        max_completion_length=settings.max_completion_length,
+        scale_rewards="none",
+        loss_type="dr_grpo",
+        shuffle_dataset=False,
+        use_vllm=False,
+    )
+    made: list[Trainer] = []
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        # A generation is an epoch of the Trainer: place k of it, whose prompt follows from the step.
+        train_dataset=Dataset.from_dict({"prompt": [str(k) for k in range(settings.groups_a_step)]}),
+        reward_funcs=_reward,
+        processing_class=tokenizer,
+        rollout_func=lambda prompts, _: made[0].roll(prompts, _),
+    )
+    made.append(trainer)
+    trainer.settings, trainer.dtype = settings, dtype
+    trainer.rollouts = Rollouts(settings, task, pool, tokenizer)
+    trainer.ledger, trainer.tolerance, trainer.publish_seconds = [], None, 0.0
+    trainer.fixed = trainer.rollouts.fixed
+    _as_with_vllm(trainer)
+    return trainer
+
+
+def _as_with_vllm(trainer: Any) -> None:
+    """Have TRL publish after each step and correct for the engines' log-probabilities, as it does for its own vLLM."""
+    trainer.use_vllm = True
+    trainer._last_loaded_step = -1
+    trainer.vllm_generation = SimpleNamespace(sync_weights=trainer.publish, mode="external")
+
+
+def _reward(prompts: Any, completions: Any, reward: list[float], **more: Any) -> list[float]:
+    return reward
+
+
+def _told(value: Any) -> Any:
+    """Rank 0's value, everywhere."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return value
+    held = [value]
+    dist.broadcast_object_list(held)
+    return held[0]

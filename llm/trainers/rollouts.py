@@ -1,0 +1,184 @@
+"""Asking the engines: the answers of a generation, with their rewards."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hmarl.errors import InputError
+from llm.chat import completion_text, prompt_ids, stop_token_ids
+from llm.rollout.engine import Completion, Request, Sampling
+from llm.settings import GRPOSettings
+from llm.tasks.decider import LanguageModelPolicy
+from llm.tasks.supply_chain import SupplyChainTask
+from llm.tasks.task import Message, Prompt
+from llm.trainers.prompts import Place, Plan, PromptSource
+
+_DAYS_TAKEN = 10  # situations that an episode of the model gives
+_NUMBER = re.compile(r"\d+(?!.*\d)", re.DOTALL)
+Pool = Any
+
+
+@dataclass
+class Answers:
+    """Of a generation, those of a prompt side by side; one entry an answer.
+
+    Attributes
+    ----------
+    prompt_ids, completion_ids
+        Tokens.
+    logprobs
+        Of the completion's tokens as they were sampled; NaN where they were not.
+    rewards
+        Of the task.
+    places
+        Of the prompts.
+    numbers
+        What was measured: seconds, shares, money.
+    """
+
+    prompt_ids: list[tuple[int, ...]]
+    completion_ids: list[tuple[int, ...]]
+    logprobs: list[tuple[float, ...]]
+    rewards: list[float]
+    places: list[Place]
+    numbers: dict[str, float] = field(default_factory=dict)
+
+    def part(self, worker: int, workers: int) -> Answers:
+        """The share of a worker: rows in their order, equally many for each."""
+        size = len(self.rewards) // workers
+        rows = slice(worker * size, (worker + 1) * size)
+        return Answers(
+            self.prompt_ids[rows],
+            self.completion_ids[rows],
+            self.logprobs[rows],
+            self.rewards[rows],
+            self.places,
+            self.numbers,
+        )
+
+
+class Rollouts:
+    """Rank 0's view of the task and the engines.
+
+    Attributes
+    ----------
+    source
+        Of the prompts.
+    fixed
+        Tokens of a prompt that is the same in every run of the task.
+    """
+
+    def __init__(self, settings: GRPOSettings, task: SupplyChainTask, pool: Pool, tokenizer: Any) -> None:
+        self.settings, self.task, self.pool, self.tokenizer = settings, task, pool, tokenizer
+        self.sampling = Sampling(
+            settings.max_completion_length,
+            settings.temperature,
+            settings.top_p,
+            stop_token_ids(tokenizer),
+            task.pattern if settings.constrain else None,
+        )
+        plan = Plan(settings.groups_a_step, settings.episodes, settings.refresh, settings.own_states)
+        self.source = PromptSource(task, plan, settings.epochs, settings.seed, self._own)
+        self._ahead: dict[int, tuple[list[Prompt], list[tuple[int, ...]], Any]] = {}
+        self.generations = settings.steps // settings.iterations
+        self.fixed = self._ids(task.prompts(1, 0)[0].messages)  # of the weights' fingerprint
+
+    def answers(self, generation: int) -> Answers:
+        """Of a generation, by the newest weights, or by those that were newest when it was asked ahead."""
+        begun = time.perf_counter()
+        for wanted in range(generation, min(generation + self.settings.staleness + 1, self.generations)):
+            if wanted not in self._ahead:
+                self._ahead[wanted] = self._ask(wanted)
+        prompts, ids, asked = self._ahead.pop(generation)
+        groups = asked.result()
+        generated = time.perf_counter()
+        n = self.settings.num_generations
+        replies = [reply for group in groups for reply in group]
+        places = self.source.plan.places(generation)
+        rng = np.random.default_rng((self.settings.seed, 3, generation))
+        explored = [self._explored(reply, rng) for reply in replies]
+        texts = {reply.token_ids: completion_text(self.tokenizer, reply.token_ids) for reply in explored}
+        judgement = self.task.judge(
+            [prompt for prompt in prompts for _ in range(n)], [texts[reply.token_ids] for reply in explored]
+        )
+        gains = judgement.gains[~np.isnan(judgement.gains)]
+        return Answers(
+            [key for key in ids for _ in range(n)],
+            [reply.token_ids for reply in explored],
+            [reply.logprobs for reply in explored],
+            judgement.rewards.tolist(),
+            places,
+            {
+                "generation_seconds": generated - begun,
+                "reward_seconds": time.perf_counter() - generated,
+                "gain": float(gains.mean()) if len(gains) else math.nan,
+                "parse_failures": sum(action is None for action in judgement.actions) / len(replies),
+                "unparsed_groups": float(judgement.unparsed_groups),
+                "distinct_answers": _distinct([reply.token_ids for reply in explored], n),
+                "completion_tokens": float(sum(len(reply.token_ids) for reply in replies)),
+            },
+        )
+
+    def generate(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
+        """The model's likeliest answers, by the newest weights."""
+        sampling = Sampling(self.settings.max_completion_length, 0.0, 1.0, self.sampling.stop_token_ids)
+        requests = [Request(self._ids(messages), 0) for messages in conversations]
+        return [completion_text(self.tokenizer, reply.token_ids) for (reply,) in self.pool.generate(requests, sampling)]
+
+    def _ask(self, generation: int) -> tuple[list[Prompt], list[tuple[int, ...]], Any]:
+        prompts = self.source.prompts(generation)
+        ids = [self._ids(prompt.messages) for prompt in prompts]
+        requests = [
+            Request(key, request_seed(self.settings.seed, place), self.settings.num_generations)
+            for key, place in zip(ids, self.source.plan.places(generation), strict=True)
+        ]
+        return prompts, ids, self.pool.submit(requests, self.sampling)
+
+    def _ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        ids = tuple(prompt_ids(self.tokenizer, messages))
+        longest = self.settings.max_prompt_length
+        if len(ids) > longest:
+            raise InputError(f"max_prompt_length: {longest}: a prompt has {len(ids)} tokens")
+        return ids
+
+    def _own(self, n: int, seed: int) -> list[Prompt]:
+        policy = LanguageModelPolicy(self.task, self.generate)
+        episodes = math.ceil(n / _DAYS_TAKEN)
+        return self.task.prompts_of(self.task.situations_of(policy, episodes, seed, n))
+
+    def _explored(self, reply: Completion, rng: np.random.Generator) -> Completion:
+        if not self.settings.explore or rng.random() >= self.settings.explore:
+            return reply
+        text = completion_text(self.tokenizer, reply.token_ids)
+        other = with_other_number(text, int(rng.integers(int(self.task.highest) + 1)))
+        if other == text:
+            return reply
+        ends = [token for token in reply.token_ids[-1:] if token in self.sampling.stop_token_ids]
+        ids = (*self.tokenizer.encode(other, add_special_tokens=False), *ends)
+        return Completion(ids, (math.nan,) * len(ids), reply.finish)
+
+
+def with_other_number(text: str, number: int) -> str:
+    """The same answer with another order: the last number counts.
+
+    >>> with_other_number("30 in stock. Decision: Order 25 units", 40)
+    '30 in stock. Decision: Order 40 units'
+    """
+    return _NUMBER.sub(str(number), text)
+
+
+def request_seed(seed: int, place: Place) -> int:
+    """Of the sampling of a prompt's answers: another one in each epoch."""
+    return int(np.random.SeedSequence((seed, 4, *place)).generate_state(1)[0] >> 1)
+
+
+def _distinct(answers: Sequence[tuple[int, ...]], n: int) -> float:
+    """Different answers in a group, on average."""
+    return float(np.mean([len({*answers[first : first + n]}) for first in range(0, len(answers), n)]))
