@@ -11,19 +11,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from hmarl.report.comparison import OPTIMAL, Comparison
-from hmarl.report.metrics import ALL_METRICS, METRICS, RELATIVE, Metric, decimals, number
+from hmarl.report.metrics import ALL_METRICS, METRICS, RELATIVE
+from hmarl.report.panels import WIDTH, Panel, column, curves_figure, limits, points, readable
 from hmarl.report.sampling import in_words
 from hmarl.report.statistics import Estimate
-from hmarl.report.style import ACCENT, BAD, INK, MUTED, PAPER, SECOND, png, styled, svg
+from hmarl.report.style import ACCENT, BAD, INK, MUTED, SECOND, png, styled, svg
 
 __all__ = ["comparison_figure", "in_cost", "limits", "png", "stock_figure", "svg", "training_figure"]
 
-_WIDTH = 11.5  # inches
 _SCENARIO_METRICS = {
     "reward": ("reward", "service_level", "profit"),
     "cost": ("cost", "service_level", "stockout_days"),
@@ -35,16 +33,15 @@ _METRICS = {
 _DIFFERENCE = {"reward": ("reward", "difference"), "cost": ("cost", "relative")}
 """By what agents are paid for; a cost is compared in per cent."""
 
-PANELS: tuple[tuple[str, str, float, tuple[tuple[str, str], ...]], ...] = (
-    ("Cost", "money a day", 1, (("training", "cost_mean"), ("validation", "validation_cost"))),
-    ("Reward of who learns", "a day", 1, (("training", "reward_mean"), ("validation", "validation_reward"))),
-    ("Service level, validation", "% of demand", 100, (("", "service_level"),)),
-    ("Entropy of the policy", "nats", 1, (("", "entropy"),)),
-    ("Value explained by the critic", "% of variance", 100, (("", "explained_variance"),)),
-    ("Policy change an update", "KL divergence", 1, (("", "kl"),)),
-    ("Speed", "agent-steps a second", 1, (("", "steps_per_second"),)),
+PANELS: tuple[Panel, ...] = (
+    Panel("Cost", "money a day", 1, (("training", "cost_mean"), ("validation", "validation_cost"))),
+    Panel("Reward of who learns", "a day", 1, (("training", "reward_mean"), ("validation", "validation_reward"))),
+    Panel("Service level, validation", "% of demand", 100, (("", "service_level"),)),
+    Panel("Entropy of the policy", "nats", 1, (("", "entropy"),)),
+    Panel("Value explained by the critic", "% of variance", 100, (("", "explained_variance"),)),
+    Panel("Policy change an update", "KL divergence", 1, (("", "kl"),)),
+    Panel("Speed", "agent-steps a second", 1, (("", "steps_per_second"),)),
 )
-"""title, unit, factor, (label, column of metrics.jsonl): a column with _low and _high beside it: a band."""
 
 
 _IN_COST = {
@@ -68,7 +65,7 @@ def _one_scenario(comparison: Comparison) -> Figure:
     panels = [_DIFFERENCE[comparison.objective], *((name, "value") for name in _METRICS[comparison.objective])]
     columns = 3
     lines = len(panels) // columns
-    figure = Figure(figsize=(_WIDTH, lines * (1.1 + 0.27 * len(names))), layout="constrained")
+    figure = Figure(figsize=(WIDTH, lines * (1.1 + 0.27 * len(names))), layout="constrained")
     axes = figure.subplots(lines, columns, sharey=True)
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
     for place, (axis, (metric, field)) in enumerate(zip(axes.flat, panels, strict=True)):
@@ -82,7 +79,7 @@ def _by_scenario(comparison: Comparison) -> Figure:
     panels = [_DIFFERENCE[objective], *((name, "value") for name in _SCENARIO_METRICS[objective])]
     rows, names = comparison.scenarios, comparison.policies
     height = len(rows) * (0.95 + 0.24 * len(names)) + 0.4
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.subplots(len(rows), len(panels), sharey=True)
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
     for r, scenario in enumerate(rows):
@@ -111,24 +108,13 @@ def _panel(axis: Axes, comparison: Comparison, scenario: str, name: str, field: 
         zero = Estimate(0.0, 0.0, 0.0, result.value.n)
         estimates = {"value": result.value, "difference": result.difference, "relative": result.relative.get(baseline)}
         found.append(estimates[field] or zero)
-    shown = [Estimate(metric.scale(e.mean), metric.scale(e.low), metric.scale(e.high), e.n) for e in found]
-    low, high = limits(shown, policies.index(comparison.baseline))
-    reference = shown[policies.index(comparison.baseline)].mean
-    if low <= reference <= high:
-        axis.axvline(reference, color=MUTED, linewidth=0.9, dashes=(4, 3), zorder=1)
+    reference = policies.index(baseline)
+    look = [_look(policy, baseline) for policy in policies]
+    points(axis, policies, found, metric, look, reference, labels=labels, signed=field != "value")
     if OPTIMAL in policies and name == "cost" and scenario == "normal":
-        axis.axvline(shown[policies.index(OPTIMAL)].mean, color=SECOND, linewidth=1.1, linestyle=":", zorder=1)
-    digits = decimals(metric, found)
-    for y, (policy, estimate) in enumerate(zip(policies, shown, strict=True)):
-        text = number(metric, found[y].mean, digits, signed=field != "value")
-        _point(axis, y, estimate, (low, high), *_look(policy, baseline), text)
-    axis.set(ylim=(len(policies) - 0.4, -0.6), xlim=(low, high))
-    axis.set_yticks(range(len(policies)), policies)
-    axis.tick_params(axis="y", length=0, labelleft=labels)
-    axis.tick_params(axis="x", length=0, labelsize=9)
-    axis.spines["left"].set_visible(False)
-    axis.grid(axis="x")
-    _readable(axis.xaxis)
+        axis.axvline(
+            metric.scale(found[policies.index(OPTIMAL)].mean), color=SECOND, linewidth=1.1, linestyle=":", zorder=1
+        )
     label = ALL_METRICS[name].label
     axis.set_title(label if field == "value" else f"{label} against {baseline}")
     axis.set_xlabel(metric.unit(comparison.period), fontsize=9, loc="left")
@@ -139,74 +125,6 @@ def _look(policy: str, baseline: str) -> tuple[str, str]:
     if policy == OPTIMAL:
         return SECOND, "D"
     return ACCENT if policy.startswith("phase") else MUTED if policy == baseline else INK, "o"
-
-
-def _point(axis: Axes, y: int, e: Estimate, span: tuple[float, float], colour: str, marker: str, text: str) -> None:
-    """A point and its interval; an arrow at the edge with the number where it lies outside."""
-    low, high = span
-    if math.isnan(e.mean):
-        return
-    if low <= e.mean <= high:
-        if not math.isnan(e.low):
-            axis.plot([max(low, e.low), min(high, e.high)], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
-        axis.plot([e.mean], [y], marker, color=colour, markersize=5.5, markeredgecolor=PAPER, markeredgewidth=0.8)
-        return
-    left = e.mean < low
-    axis.annotate(
-        f"◂ {text}" if left else f"{text} ▸",
-        (low if left else high, y),
-        (4 if left else -4, 0),
-        textcoords="offset points",
-        ha="left" if left else "right",
-        va="center",
-        fontsize=8.5,
-        color=colour,
-        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.5},
-        zorder=3,
-    )
-
-
-def limits(estimates: Sequence[Estimate], baseline: int = 0, reach: float = 3.0) -> tuple[float, float]:
-    """An axis on which policies can be told apart: one far off (random, no orders) does not stretch it.
-
-    Far off is further from the stretch between baseline and median than `reach` times that stretch, or than 8
-    times the median distance from the median where that is more.
-
-    Parameters
-    ----------
-    estimates
-        Of all policies.
-    baseline
-        Index of the one that is always shown.
-    """
-    means = np.array([e.mean for e in estimates])
-    if np.isnan(means).all():
-        return 0.0, 1.0
-    middle = float(np.nanmedian(means))
-    anchor = middle if math.isnan(means[baseline]) else float(means[baseline])
-    spread = max(abs(anchor - middle), 8 * float(np.nanmedian(np.abs(means - middle))))
-    lowest, highest = min(anchor, middle) - reach * spread, max(anchor, middle) + reach * spread
-    near = (lowest <= means) & (means <= highest)
-    kept = [e for e, keep in zip(estimates, near, strict=True) if keep]
-    low = min(e.mean if math.isnan(e.low) else e.low for e in kept)
-    high = max(e.mean if math.isnan(e.high) else e.high for e in kept)
-    margin = 0.09 * (high - low) or 0.05 * abs(high) or 1.0
-    return low - margin, high + margin
-
-
-def _readable(axis: Axis, ticks: int = 4) -> None:
-    """At most so many ticks, with as many digits as tell them apart."""
-    axis.set_major_locator(MaxNLocator(ticks, min_n_ticks=3))
-
-    def label(value: float, _: int) -> str:
-        places = axis.get_majorticklocs()
-        step = float(places[1] - places[0]) if len(places) > 1 else 1.0
-        if step >= 1000:
-            return _short(value)
-        digits = next((d for d in range(6) if math.isclose(round(step, d), step, rel_tol=1e-6)), 6)
-        return number(Metric("", "", 0), value, digits)
-
-    axis.set_major_formatter(FuncFormatter(label))
 
 
 def training_figure(
@@ -226,32 +144,17 @@ def training_figure(
     optimal_cost
         A line where the rows hold costs, see :func:`in_cost`.
     """
-    panels = [p for p in PANELS if any(_column(rows, key)[0] for _, key in p[3])][:most]
-    columns = min(3, max(1, len(panels)))
-    lines = max(1, math.ceil(len(panels) / columns))
-    with styled():
-        figure = Figure(figsize=(_WIDTH, 2.5 * lines + (0.3 if title else 0)), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
-        axes = figure.subplots(lines, columns, squeeze=False)
-        for axis in list(axes.flat)[len(panels) :]:
-            axis.set_axis_off()
-        for axis, (name, unit, factor, series) in zip(axes.flat, panels, strict=False):
-            _curves(axis, rows, factor, series)
-            axis.set_title(name)
-            axis.set_ylabel(unit, fontsize=9)
-            if name == "Cost":
-                _near(axis, rows, optimal_cost)
-        if not panels:
-            axes[0, 0].text(0, 0.9, "no training step was logged", color=MUTED)
-        if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=MUTED)
+    figure = curves_figure(rows, PANELS, "steps", "agent-steps", title=title, most=most)
+    for axis in figure.axes:
+        if axis.get_title(loc="left") == "Cost":
+            _near(axis, rows, optimal_cost)
     return figure
 
 
 def _near(axis: Axes, rows: Sequence[Mapping[str, Any]], optimal_cost: float | None) -> None:
     """The optimum as a line; the axis is that of the second half of training, which the first would flatten."""
-    columns = [_column(rows, key)[1] for key in ("cost_mean", "validation_cost")]
-    costs = [y for column in columns for y in column[len(column) // 2 :]]
+    columns = [column(rows, "steps", key)[1] for key in ("cost_mean", "validation_cost")]
+    costs = [y for found in columns for y in found[len(found) // 2 :]]
     if optimal_cost is not None:
         axis.axhline(optimal_cost, color=SECOND, linewidth=1.1, linestyle=":", zorder=1)
         axis.annotate("optimal", (0, optimal_cost), (2, 3), xycoords=axis.get_yaxis_transform(),
@@ -284,53 +187,6 @@ def in_cost(rows: Sequence[Mapping[str, Any]], comparison: Comparison) -> list[M
     ]
 
 
-def _column(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
-    pairs = [(row["steps"], row[key]) for row in rows if _finite(row.get(key)) and _finite(row.get("steps"))]
-    return [float(x) for x, _ in pairs], [float(y) for _, y in pairs]
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
-
-
-def _curves(axis: Axes, rows: Sequence[Mapping[str, Any]], factor: float, series: tuple[tuple[str, str], ...]) -> None:
-    for (label, key), colour in zip(series, (MUTED, ACCENT) if len(series) > 1 else (ACCENT,), strict=True):
-        x, y = _column(rows, key)
-        if not x:
-            continue
-        few = len(x) <= 30
-        axis.plot(
-            x,
-            [factor * v for v in y],
-            color=colour,
-            linewidth=1.7,
-            marker="o" if few else None,
-            ms=3,
-            label=label,
-        )
-        lower, upper = _column(rows, f"{key}_low"), _column(rows, f"{key}_high")
-        if lower[0] == x == upper[0]:
-            band = [[factor * v for v in side[1]] for side in (lower, upper)]
-            axis.fill_between(x, *band, color=colour, alpha=0.18, linewidth=0)
-    if len(series) > 1 and axis.lines:
-        axis.legend(frameon=False, fontsize=9, labelcolor=MUTED, loc="best")
-    if factor == 100:
-        low, high = axis.get_ylim()
-        axis.set_ylim(top=min(high, 100 + 0.03 * (100 - low)) if low < 100 else high)
-    _readable(axis.yaxis)
-    _readable(axis.xaxis)
-    axis.tick_params(length=0, labelsize=9, labelcolor=MUTED)
-    axis.set_xlabel("agent-steps", fontsize=9, loc="left")
-    axis.spines["left"].set_visible(False)
-
-
-def _short(value: float) -> str:
-    for size, letter in ((1e9, "bn"), (1e6, "m"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:g} {letter}"
-    return f"{value:g}"
-
-
 def stock_figure(
     stock: np.ndarray,
     demand: np.ndarray,
@@ -356,7 +212,7 @@ def stock_figure(
     columns = 2 if len(names) > 1 else 1
     lines = math.ceil(len(names) / columns)
     with styled():
-        figure = Figure(figsize=(_WIDTH, 1.75 * lines + 0.3), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 1.75 * lines + 0.3), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
         axes = figure.subplots(lines, columns, squeeze=False, sharex=True)
         for axis in list(axes.flat)[len(names) :]:
@@ -375,7 +231,7 @@ def stock_figure(
             axis.set_xlim(days[0] - 0.5, days[-1] + 0.5)
             axis.tick_params(length=0, labelsize=9, labelcolor=MUTED)
             axis.spines["left"].set_visible(False)
-            _readable(axis.yaxis)
+            readable(axis.yaxis)
             if place % columns == 0:
                 axis.set_ylabel("units", fontsize=9)
             if place >= len(names) - columns:
