@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from llm.generation import Conversation, Generate
-    from llm.tasks import SupplyChainTask
+    from llm.tasks.supply_chain import SupplyChainTask
 
 FIGURES = ("profit", "fill_rate", "service_level")
 BOUND = "clairvoyant bound"
@@ -190,7 +190,7 @@ def evaluate(
     InputError
         Fewer than 2 episodes.
     """
-    from llm.tasks import LanguageModelPolicy
+    from llm.tasks.decider import LanguageModelPolicy
 
     if episodes < 2:
         raise InputError(f"episodes: {episodes}: at least 2, or there is no interval")

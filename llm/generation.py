@@ -1,18 +1,15 @@
-"""A pool of engines as what policies ask: conversations in, texts out."""
+"""Engines as what policies ask: conversations in, texts out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from llm.chat import completion_text, prompt_ids, stop_token_ids
-from llm.rollout.engine import Request, Sampling
+from llm.rollout.engine import Completion, Request, Sampling
 from llm.tasks.task import Message
-
-if TYPE_CHECKING:
-    from llm.rollout.pool import Pool
 
 Conversation = Sequence[Message]
 
@@ -26,13 +23,13 @@ class Generate(Protocol):
         """The model's turn in each."""
 
 
-class PoolGenerate:
-    """Answers of a pool's model.
+class EngineGenerate:
+    """Answers of the model that engines hold.
 
     Parameters
     ----------
-    pool
-        The engines.
+    ask
+        ``generate`` of an :class:`llm.rollout.engine.Engine`, or a pool's.
     tokenizer
         The model's.
     max_tokens
@@ -40,25 +37,22 @@ class PoolGenerate:
     temperature
         0: the likeliest token; equal conversations are then asked once.
     seed
-        Of sampling. Every answer has a seed of its own: the n-th answer of equal seeds is the same.
+        Of sampling: the n-th answer of equal seeds is the same.
     pattern
         Regular expression that answers are held to.
-    version
-        Of the weights.
     """
 
     def __init__(
         self,
-        pool: Pool,
+        ask: Callable[[Sequence[Request], Sampling], list[list[Completion]]],
         tokenizer: Any,
         *,
         max_tokens: int,
         temperature: float = 0.0,
         seed: int = 0,
         pattern: str | None = None,
-        version: int = 0,
     ) -> None:
-        self._pool, self._tokenizer, self._version = pool, tokenizer, version
+        self._ask, self._tokenizer = ask, tokenizer
         self._seeds = np.random.default_rng(seed)
         self._sampling = Sampling(max_tokens, temperature, stop_token_ids=stop_token_ids(tokenizer), pattern=pattern)
         self.tokens = 0
@@ -69,7 +63,7 @@ class PoolGenerate:
         asked = prompts if self._sampling.temperature else list(dict.fromkeys(prompts))
         seeds = self._seeds.integers(2**31, size=len(asked)).tolist()
         requests = [Request(ids, seed) for ids, seed in zip(asked, seeds, strict=True)]
-        answers = [answer for (answer,) in self._pool.generate(requests, self._sampling, self._version)]
+        answers = [answer for (answer,) in self._ask(requests, self._sampling)]
         if not self._sampling.temperature:
             by_prompt = dict(zip(asked, answers, strict=True))
             answers = [by_prompt[ids] for ids in prompts]

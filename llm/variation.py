@@ -14,7 +14,7 @@ from llm.tasks.task import ParseError
 
 if TYPE_CHECKING:
     from llm.generation import Conversation, Generate
-    from llm.tasks import SupplyChainTask
+    from llm.tasks.supply_chain import SupplyChainTask
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def measure(
     asked, likeliest
         Questions, and the orders that the likeliest answers to them decide on.
     """
-    from llm.tasks import LanguageModelPolicy
+    from llm.tasks.decider import LanguageModelPolicy
 
     network = task.network
     same = np.repeat(np.arange(paths), repeats)
