@@ -67,6 +67,15 @@ def run_of(model: str) -> Run | None:
     return read_run(folder) if Path(model).is_dir() and (folder / CONFIG).is_file() else None
 
 
+def network_for(run: Run | None, name: str | None, changes: Mapping[str, Any]) -> Network:
+    """The network that was asked for; else the one that the run was trained on, or corner_shop."""
+    from hmarl.network import load_network
+
+    if run is not None and name is None and not changes:
+        return run.network
+    return load_network(name or (run.settings["network"] if run else "corner_shop"), **changes)
+
+
 def task_settings(run: Run | None, model: str) -> dict[str, Any]:
     """How a model is asked: as its training did; else by the defaults for it."""
     settings = run.settings if run else {"model": model}
