@@ -1,0 +1,95 @@
+"""A language model's run in a planner's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hmarl.report.metrics import decimals, number
+from hmarl.report.statistics import Estimate
+from llm.evaluation import Evaluation
+from llm.report.table import PROFIT, share
+
+_PARTS = {
+    "seconds_generate": "generation",
+    "seconds_reward": "reward",
+    "seconds_train": "training",
+    "seconds_publish": "publishing",
+}
+
+
+def findings(e: Evaluation) -> list[str]:
+    """How far the model is ahead of each other policy, a phrase each.
+
+    ``more than heuristic: +2,045 an episode (95 % interval +1,990 to +2,100); it earns 1,671 itself``
+    """
+    phrases = []
+    for name, row in e.rows.items():
+        if row.ahead is None:
+            continue
+        digits = decimals(PROFIT, [row.ahead])
+        mean, low, high = (number(PROFIT, value, digits, signed=True) for value in row.ahead[:3])
+        words = {1: "more than", -1: "less than"}.get(row.ahead.verdict, "as far as chance lets us tell as much as")
+        own = " and orders on after the answer in the reward of the training" if name == e.continuation else ""
+        phrases.append(
+            f"{words} {name}: {mean} an episode (95\N{NO-BREAK SPACE}% interval {low} to {high}); "
+            f"{name} earns {amount(row.profit)} itself{own}"
+        )
+    return phrases
+
+
+def against_bound(e: Evaluation) -> str:
+    """How near the model is to what foresight would earn."""
+    if e.bound is None:
+        return ""
+    model = e.rows[e.model].profit
+    return (
+        f"Whoever knew all demand beforehand could earn at most {amount(e.bound)} an episode (a linear programme a "
+        f"path); the model earns {100 * model.mean / e.bound.mean:.0f}\N{NO-BREAK SPACE}% of that. No policy that does "
+        "not know the future can get there."
+    )
+
+
+def amount(e: Estimate) -> str:
+    """``3,616 ±12``."""
+    digits = decimals(PROFIT, [e])
+    return f"{number(PROFIT, e.mean, digits)} ±{number(PROFIT, e.half, digits)}"
+
+
+def training(settings: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was done to the model, in sentences."""
+    weights = f"adapters (LoRA) of rank {settings['lora_r']}" if settings["use_lora"] else "all its weights"
+    steps = int(rows[-1]["step"]) if rows else 0
+    sentences = [f"The model is {settings['model']}; {weights} were trained."]
+    if settings.get("demonstrations"):
+        sentences.append(
+            f"It first learned from {settings['demonstrations']:,} episodes of the heuristic (supervised fine-tuning)."
+        )
+    if "num_generations" not in settings:
+        return sentences
+    groups = settings["batch_size"] * settings["gradient_accumulation_steps"] * settings["workers"]
+    groups //= settings["num_generations"]
+    sentences += [
+        f"Then it answered {groups:,} questions a step, each {settings['num_generations']} times, for {steps:,} steps "
+        "(group-relative policy optimisation), and learned to prefer the better answers of each group.",
+        f"An answer is worth what its order earns more than the order of {settings['continuation']} would have "
+        f"earned in the same state, mean over {settings['futures']} demand paths of "
+        f"{settings['continuation_days']} days, after which {settings['continuation']} decides in both cases.",
+    ]
+    if settings["continuation"] != "self":
+        sentences.append(
+            "So the reward holds what that rule knows: the training is an approximate rollout over it, "
+            "and what the rule earns by itself stands in the table below."
+        )
+    return sentences
+
+
+def times(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How a step's time is spent, from the second step on."""
+    rows = rows[1:]
+    sums = {name: sum(row.get(key) or 0.0 for row in rows) for key, name in _PARTS.items()}
+    total = sum(sums.values())
+    if not total:
+        return ""
+    listed = ", ".join(f"{name} {share(value / total)}" for name, value in sums.items())
+    return f"A step took {total / len(rows):.2f} seconds on average: {listed}."
