@@ -45,7 +45,7 @@ PANELS = (
 
 def training_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Curves from the rows of a metrics.jsonl, a panel for each figure that they hold; rewards with their spread."""
-    return curves_figure([_with_spread(row) for row in rows], PANELS, "step", "optimiser steps")
+    return curves_figure([_with_spread(row) for row in rows], PANELS, "steps", "optimiser steps")
 
 
 def _with_spread(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def amount(e: Estimate) -> str:
 def training(settings: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What was done to the model, in sentences."""
     weights = f"adapters (LoRA) of rank {settings['lora_r']}" if settings["use_lora"] else "all its weights"
-    steps = int(rows[-1]["step"]) if rows else 0
+    steps = int(rows[-1]["steps"]) if rows else 0
     sentences = [f"The model is {settings['model']}; {weights} were trained."]
     if settings.get("demonstrations"):
         sentences.append(
