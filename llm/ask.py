@@ -90,8 +90,8 @@ def _verdict(found: Worth) -> str:
         return f"none, the answer cannot be read: {found.error}\n{best}"
     own = found.rules[found.continuation]
     return (
-        f"{found.order:g} units, worth {_money(found.gain)} against the {own:g} of {found.continuation}, which orders on "
-        f"for {found.days} days (mean of {found.futures} demand paths)\n{best}"
+        f"{found.order:g} units, worth {_money(found.gain)} against the {own:g} of {found.continuation}, which orders "
+        f"from the next day on; {found.days} days, mean of {found.futures} demand paths\n{best}"
     )
 
 

@@ -70,7 +70,7 @@ def evaluate_model(settings: EvaluateSettings) -> Evaluation:
     from llm.evaluation import evaluate
     from llm.generation import EngineGenerate
     from llm.models import load_tokenizer, resolve
-    from llm.runs import make_task, network_for, run_of, task_settings
+    from llm.runs import SELF, make_task, network_for, run_of, task_settings
     from llm.serving import serving
     from llm.tasks.rules import named_policy
 
@@ -79,7 +79,9 @@ def evaluate_model(settings: EvaluateSettings) -> Evaluation:
     asked = task_settings(run, settings.model)
     task = make_task(network_for(run, settings.network, settings.set_), asked)
     rules = {name: named_policy(task.network, name) for name in settings.compare}
-    rules.setdefault(task.continuation_name, task.continuation)
+    continuation = None if asked["continuation"] == SELF else task.continuation_name
+    if continuation:
+        rules.setdefault(continuation, task.continuation)
     longest = settings.max_tokens or asked["max_completion_length"]
     tokenizer = load_tokenizer(path)
     with (
@@ -110,7 +112,7 @@ def evaluate_model(settings: EvaluateSettings) -> Evaluation:
             episodes=settings.episodes,
             seed=settings.seed,
             compare=rules,
-            continuation=task.continuation_name,
+            continuation=continuation,
             sampled=generate(settings.temperature) if settings.repeats else None,
             temperature=settings.temperature,
             repeats=settings.repeats,

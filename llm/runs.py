@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from hmarl.command import plain
 from hmarl.errors import InputError, explain
 from hmarl.files import read_yaml
-from llm.settings import GRPOSettings
+from llm.settings import GRPOSettings, SFTSettings, TrainingSettings
 
 if TYPE_CHECKING:
     from hmarl.network import Network
+    from hmarl.policies import Policy
     from llm.tasks.supply_chain import SupplyChainTask
 
+SELF = "self"  # a continuation: a fast copy of the model
 CONFIG, METRICS, SAMPLES, EVALUATION = "config.yaml", "metrics.jsonl", "samples.jsonl", "evaluation.json"
 
 
@@ -37,6 +42,32 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """Of the training, plain values."""
         return dict(self.config["settings"])
+
+    @property
+    def algorithm(self) -> str:
+        """``grpo`` or ``sft``."""
+        return "grpo" if "num_generations" in self.settings else "sft"
+
+    def command(self) -> str:
+        """What makes the same run again: the settings that are not the defaults."""
+        kind: type[TrainingSettings] = GRPOSettings if self.algorithm == "grpo" else SFTSettings
+        given = {key: self.settings[key] for key in ("model", "quick") if key in self.settings}
+        usual = {plain(key): value for key, value in kind.model_validate(given).model_dump(mode="json").items()}
+        usual |= {"model": kind.model_fields["model"].default, "quick": False}
+        changed = {key: value for key, value in self.settings.items() if value != usual.get(plain(key))}
+        return shlex.join(["python", "-m", "llm.train", self.algorithm, *_flags(changed)])
+
+
+def _flags(settings: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in settings.items():
+        name = plain(key).replace("_", "-")
+        if isinstance(value, bool):
+            yield f"--{name}" if value else f"--no-{name}"
+        elif isinstance(value, dict):
+            for inner, its in value.items():
+                yield from (f"--{name}", f"{inner}={json.dumps(its)}")
+        elif value is not None:
+            yield from (f"--{name}", ",".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def read_run(folder: str | Path) -> Run:
@@ -83,14 +114,21 @@ def task_settings(run: Run | None, model: str) -> dict[str, Any]:
     return {**defaults, **settings}
 
 
-def make_task(network: Network, settings: Mapping[str, Any]) -> SupplyChainTask:
-    """The task of a training's settings."""
+def make_task(network: Network, settings: Mapping[str, Any], continuation: Policy | None = None) -> SupplyChainTask:
+    """The task of a training's settings.
+
+    Parameters
+    ----------
+    continuation
+        What is called ``self`` there; without it the network's usual rule goes on.
+    """
     from llm.tasks.supply_chain import SupplyChainTask
 
+    named = None if settings["continuation"] == SELF else settings["continuation"]
     return SupplyChainTask(
         network,
         settings["role"],
-        continuation=settings["continuation"],
+        continuation=continuation or named,
         days=settings["continuation_days"],
         futures=settings["futures"],
         scenarios=settings["scenarios"] or ("normal",),

@@ -112,5 +112,5 @@ def measure(
         between=float(profit.mean(1).std(ddof=1)),
         states=len(asked),
         changed=float(np.mean([a != b for a, b in zip(orders, before, strict=True)])),
-        spread=float(np.mean([np.std(row, ddof=1) for row in read if len(row) > 1] or [0.0])),
+        spread=float(np.mean([float(np.std(row, ddof=1)) for row in read if len(row) > 1] or [0.0])),
     )

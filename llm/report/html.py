@@ -24,7 +24,7 @@ from llm.evaluation import BOUND, Evaluation
 from llm.report.plots import comparison_figure, orders_figure, training_figure
 from llm.report.table import FILL_RATE, PROFIT, SERVICE_LEVEL, negated, share
 from llm.report.words import against_bound, amount, findings, times, training
-from llm.runs import EVALUATION, METRICS, SAMPLES, Run, read_run
+from llm.runs import EVALUATION, METRICS, SAMPLES, Run, make_task, read_run, task_settings
 
 _SAMPLES = 12  # shown, evenly over the training
 
@@ -81,7 +81,7 @@ def render(
         network=run.network,
         description=describe(run.network),
         nodes=node_rows(run.network),
-        training=training(run.settings, rows),
+        training=training(run.settings, rows, make_task(run.network, task_settings(run, run.name))),
         e=e,
         model=e.rows[e.model],
         findings=findings(e),
@@ -175,11 +175,13 @@ def _number(value: float | None) -> str:
 
 
 def _commands(run: Run, e: Evaluation) -> list[str]:
-    model = shlex.quote(str(run.folder / "final"))
-    compare = ",".join(name for name in e.rows if name != e.model)
+    model = str(run.folder / "final")
+    evaluate = ["--model", model, "--episodes", str(e.episodes), "--seed", str(e.seed)]
+    if e.variation is not None:
+        v = e.variation
+        evaluate += ["--repeats", str(v.repeats), "--paths", str(v.paths), "--temperature", f"{v.temperature:g}"]
     return [
-        f"python -m llm.train {'grpo' if 'num_generations' in run.settings else 'sft'} "
-        f"--config {shlex.quote(str(run.folder / 'settings.yaml'))}",
-        f"python -m llm.evaluate --model {model} --episodes {e.episodes} --seed {e.seed} --compare {shlex.quote(compare)}",
-        f"python -m llm.ask --model {model} --seed 3",
+        run.command(),
+        shlex.join(["python", "-m", "llm.evaluate", *evaluate]),
+        shlex.join(["python", "-m", "llm.ask", "--model", model, "--seed", "3"]),
     ]

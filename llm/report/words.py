@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hmarl.report.metrics import decimals, number
 from hmarl.report.statistics import Estimate
 from llm.evaluation import Evaluation
 from llm.report.table import PROFIT, share
+from llm.runs import SELF
+
+if TYPE_CHECKING:
+    from llm.tasks.supply_chain import SupplyChainTask
 
 _PARTS = {
     "seconds_generate": "generation",
@@ -56,7 +60,7 @@ def amount(e: Estimate) -> str:
     return f"{number(PROFIT, e.mean, digits)} ±{number(PROFIT, e.half, digits)}"
 
 
-def training(settings: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def training(settings: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], task: SupplyChainTask) -> list[str]:
     """What was done to the model, in sentences."""
     weights = f"adapters (LoRA) of rank {settings['lora_r']}" if settings["use_lora"] else "all its weights"
     steps = int(rows[-1]["steps"]) if rows else 0
@@ -67,16 +71,17 @@ def training(settings: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
         )
     if "num_generations" not in settings:
         return sentences
+    rule = "the model itself" if settings["continuation"] == SELF else task.continuation_name
     groups = settings["batch_size"] * settings["gradient_accumulation_steps"] * settings["workers"]
     groups //= settings["num_generations"]
     sentences += [
         f"Then it answered {groups:,} questions a step, each {settings['num_generations']} times, for {steps:,} steps "
         "(group-relative policy optimisation), and learned to prefer the better answers of each group.",
-        f"An answer is worth what its order earns more than the order of {settings['continuation']} would have "
-        f"earned in the same state, mean over {settings['futures']} demand paths of "
-        f"{settings['continuation_days']} days, after which {settings['continuation']} decides in both cases.",
+        f"An answer is worth what its order earns more than the order of {rule} would have earned in the same state, "
+        f"mean over {task.rollout.futures} demand paths of {task.rollout.days} days; {rule} decides what follows in "
+        "both cases.",
     ]
-    if settings["continuation"] != "self":
+    if settings["continuation"] != SELF:
         sentences.append(
             "So the reward holds what that rule knows: the training is an approximate rollout over it, "
             "and what the rule earns by itself stands in the table below."

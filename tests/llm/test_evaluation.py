@@ -144,8 +144,8 @@ def test_json_and_back(found, tmp_path):
     path = found.save(tmp_path / "evaluation.json")
     assert Evaluation.load(path) == found
     assert json.loads(path.read_text())["rows"]["random"]["ahead"]["n"] == EPISODES
+    (tmp_path / "other.json").write_text("{}")
     with pytest.raises(InputError, match=r"not an evaluation\.json"):
-        (tmp_path / "other.json").write_text("{}")
         Evaluation.load(tmp_path / "other.json")
     with pytest.raises(InputError, match="cannot be read"):
         Evaluation.load(tmp_path / "none.json")
