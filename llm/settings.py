@@ -106,6 +106,10 @@ class TrainingSettings(BaseModel):
     wandb_entity: str | None = Field(
         None, description="of the project (default: your own)", json_schema_extra=_env("WANDB_ENTITY")
     )
+    compare_episodes: int = Field(500, ge=2, le=100_000, description="test episodes at the end")
+    compare: list[str] = Field(
+        ["random", "heuristic", "base_stock"], description="rules played beside the model at the end"
+    )
     quick: bool = Field(
         False, description="a few small steps, to see that all of it runs", json_schema_extra=_env("QUICK_MODE")
     )
@@ -182,8 +186,9 @@ class SFTSettings(TrainingSettings):
 
     data: Path | None = Field(
         None,
-        description="JSON Lines: what llm.demonstrate writes, or messages (default: made by the heuristic)",
+        description="JSON Lines: what llm.demonstrate writes, or messages (default: episodes of the heuristic)",
     )
+    demonstrations: int = Field(400, ge=1, le=100_000, description="episodes of the heuristic, without --data")
     steps: int = Field(0, ge=0, le=10**9, description="optimiser steps; 0: as many as --epochs are")
     epochs: float = Field(1.0, gt=0, le=1000, description="times the data are gone through, where --steps is 0")
     max_length: int = Field(1024, ge=16, le=1_000_000, description="tokens of prompt and answer; longer is refused")
@@ -246,10 +251,6 @@ class GRPOSettings(TrainingSettings):
     eval_steps: int = Field(25, ge=1, description="optimiser steps between two validations")
     evaluation_episodes: int = Field(100, ge=2, le=100_000, description="episodes of a validation")
     patience: int = Field(0, ge=0, description="end after so many validations without a better one; 0: never")
-    compare_episodes: int = Field(500, ge=2, le=100_000, description="test episodes at the end")
-    compare: list[str] = Field(
-        ["random", "heuristic", "base_stock"], description="rules played beside the model at the end"
-    )
     engines: int = Field(1, ge=1, le=4096, description="processes that generate")
     tensor_parallel: int = Field(1, ge=1, le=64, description="GPUs of an engine")
     engine: Literal["auto", "vllm", "transformers"] = Field("auto", description="what an engine generates with")

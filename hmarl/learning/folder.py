@@ -18,7 +18,7 @@ from hmarl.errors import InputError
 from hmarl.files import flush, read_yaml, write_atomic
 from hmarl.learning.train_settings import TrainSettings, differences
 from hmarl.network.config import Network
-from hmarl.runs import commit, now, versions
+from hmarl.runs import changes, commit, now, versions
 
 CONFIG, LOG = "config.yaml", "train.log"
 RULES_FILE, POLICY, COMPARISON, REPORT = "rules.json", "policy", "comparison", "report.html"
@@ -95,19 +95,6 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def _fields(settings: dict[str, Any]) -> dict[str, Any]:
     return {(f"{key}_" if f"{key}_" in TrainSettings.model_fields else key): value for key, value in settings.items()}
-
-
-def changes(place: str, before: Any, now: Any) -> list[str]:
-    """What two records of plain data differ in, in words."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = [*before, *(key for key in now if key not in before)]
-        return [line for key in keys for line in changes(f"{place}.{key}", before.get(key), now.get(key))]
-    return [] if before == now else [f"{place} {_short(before)}, now {_short(now)}"]
-
-
-def _short(value: Any) -> str:
-    text = "not given" if value is None else str(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _yaml(content: dict[str, Any]) -> str:

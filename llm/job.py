@@ -1,0 +1,222 @@
+"""A training from settings to a model that is judged and reported."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hmarl.progress import Reporter
+from hmarl.runs import locked
+from llm.runs import EVALUATION, LOG, SELF, SFT, begin, make_task, network_for
+from llm.settings import GRPOSettings, SFTSettings, TrainingSettings, make_settings
+
+if TYPE_CHECKING:
+    from llm.evaluation import Evaluation
+    from llm.generation import Generate
+    from llm.tasks.demonstrations import Example
+    from llm.tasks.supply_chain import SupplyChainTask
+    from llm.trained import TrainedModel
+
+_OBJECT_STORE = 1024**3  # bytes, for weights on their way
+
+
+def train_grpo(settings: GRPOSettings | None = None, **values: Any) -> TrainedModel:
+    """Teach a language model to order, by reinforcement learning on the simulator.
+
+    What is there of the run already is kept: the same call again goes on where it stopped.
+
+    Parameters
+    ----------
+    settings
+        Or, by name, the fields that are not the defaults.
+
+    Returns
+    -------
+    TrainedModel
+        The best checkpoint by validation.
+
+    Raises
+    ------
+    InputError
+        A setting that is not allowed, a run started with other settings, or one that another process works on.
+    TrainingFailed
+        If nothing can recover it.
+    """
+    return train_from(settings or make_settings(GRPOSettings, values, "train_grpo"))
+
+
+def train_sft(settings: SFTSettings | None = None, **values: Any) -> TrainedModel:
+    """Teach a language model what demonstrations show; see :func:`train_grpo`."""
+    return train_from(settings or make_settings(SFTSettings, values, "train_sft"))
+
+
+def train_from(settings: TrainingSettings) -> TrainedModel:
+    """Either of the two."""
+    from llm.trained import TrainedModel
+
+    warnings = settings.validate()
+    network = network_for(None, settings.network, settings.set_)
+    task = make_task(network, _asked(settings))
+    with locked(settings.folder):
+        resumed = begin(settings, network)
+        reporter = Reporter(settings.folder / LOG)
+        try:
+            reporter.note(f"{'goes on' if resumed else 'begins'}: {settings.model_dump_json()}")
+            for warning in warnings:
+                reporter.warn(warning)
+            final = _Job(settings, task, reporter).run()
+        finally:
+            reporter.close()
+    return TrainedModel(final)
+
+
+def _asked(settings: TrainingSettings) -> dict[str, Any]:
+    """How the task asks and judges; supervised training judges by the defaults."""
+    return GRPOSettings.model_validate({"model": settings.model}).model_dump() | settings.model_dump()
+
+
+class _Job:
+    """The stages of a training, each left out where it is done already."""
+
+    def __init__(self, settings: TrainingSettings, task: SupplyChainTask, reporter: Reporter) -> None:
+        self.settings, self.task, self.reporter = settings, task, reporter
+        self.folder, self.asked = settings.folder, _asked(settings)
+
+    def run(self) -> Path:
+        """All of them; returns the folder of the trained model."""
+        from hmarl.session import connect
+        from llm.report.html import write_report
+
+        settings = self.settings
+        with connect(settings.address, cpus=settings.workers + self.asked["engines"], object_store=_OBJECT_STORE):
+            final = self._train(settings)
+            evaluation = self._evaluation(final)
+        self.reporter.show(evaluation.table())
+        report = write_report(self.folder, evaluation)
+        self.reporter.say(f"model:  {final}")
+        self.reporter.say(f"report: {report}")
+        return final
+
+    def _train(self, settings: TrainingSettings) -> Path:
+        if isinstance(settings, GRPOSettings):
+            return self._grpo(settings)
+        assert isinstance(settings, SFTSettings)
+        return self._sft(settings, self.folder)
+
+    def _stage(self, title: str) -> Callable[[str], None]:
+        """Says how a stage went, and how long it took."""
+        begun = time.monotonic()
+        self.reporter.note(title)
+
+        def done(words: str) -> None:
+            self.reporter.say(f"{title}: {words} ({time.monotonic() - begun:.0f} s)")
+
+        return done
+
+    def _sft(self, settings: SFTSettings, folder: Path) -> Path:
+        from llm.trainers.sft import FINAL, sft
+
+        if (folder / FINAL).exists():
+            return folder / FINAL
+        examples = self._examples(settings)
+        done = self._stage("supervised training")
+        final = sft(settings, examples, folder, self.reporter)
+        done(f"{len(examples)} examples")
+        return final
+
+    def _examples(self, settings: SFTSettings) -> list[Example]:
+        from llm.tasks.demonstrations import demonstrate, read_examples
+
+        if settings.data is not None:
+            return read_examples(settings.data)
+        return demonstrate(self.task, self.task.heuristic, settings.demonstrations, seed=settings.seed)
+
+    def _grpo(self, settings: GRPOSettings) -> Path:
+        from llm.models import resolve
+        from llm.serving import serving
+        from llm.trainers.grpo import FINAL, grpo
+
+        if (self.folder / FINAL).exists():
+            return self.folder / FINAL
+        model = resolve(settings.model)
+        if settings.demonstrations:
+            model = self._sft(_first(settings), self.folder / SFT)
+        started = self._stage("engines")
+        with serving(
+            model,
+            engines=settings.engines,
+            kind=settings.engine,
+            tensor_parallel=settings.tensor_parallel,
+            max_model_len=settings.max_prompt_length + settings.max_completion_length,
+        ) as pool:
+            started(f"{settings.engines} ready")
+            done = self._stage("reinforcement learning")
+            final = grpo(settings, self.task, pool, model, self.folder, self.reporter)
+            done(f"{settings.steps} steps of {settings.groups_a_step} prompts, {settings.num_generations} answers each")
+        return final
+
+    def _evaluation(self, final: Path) -> Evaluation:
+        """Of the trained model, on test paths; the model after supervised training beside it."""
+        from llm.evaluation import Evaluation, evaluate, play
+        from llm.tasks.decider import LanguageModelPolicy
+        from llm.tasks.rules import named_policy
+
+        path = self.folder / EVALUATION
+        if path.exists():
+            return Evaluation.load(path)
+        settings, task = self.settings, self.task
+        done = self._stage("evaluation")
+        compare: dict[str, Any] = {name: named_policy(task.network, name) for name in settings.compare}
+        own = self.asked["continuation"] == SELF
+        if not own:
+            compare.setdefault(task.continuation_name, task.continuation)
+        before = self.folder / SFT / final.name
+        if before.exists():
+            with self._answering(before) as generate:
+                policy = LanguageModelPolicy(task, generate)
+                supervised = play(task.network, policy, settings.compare_episodes, settings.seed)
+            compare = {"after supervised training": supervised} | compare
+        with self._answering(final) as generate:
+            found = evaluate(
+                task,
+                generate,
+                episodes=settings.compare_episodes,
+                seed=settings.seed,
+                compare=compare,
+                continuation=None if own else task.continuation_name,
+            )
+        done(f"{settings.compare_episodes} episodes")
+        found.save(path)
+        return found
+
+    @contextmanager
+    def _answering(self, model: Path) -> Iterator[Generate]:
+        """A model's likeliest answers."""
+        from llm.generation import EngineGenerate
+        from llm.models import load_tokenizer
+        from llm.serving import serving
+
+        asked = self.asked
+        with serving(
+            model,
+            engines=asked["engines"],
+            kind=asked["engine"],
+            tensor_parallel=asked["tensor_parallel"],
+            max_model_len=asked["max_prompt_length"] + asked["max_completion_length"],
+        ) as pool:
+            yield EngineGenerate(pool.generate, load_tokenizer(model), max_tokens=asked["max_completion_length"])
+
+
+_OF_ITS_OWN = {
+    "name", "output_dir", "batch_size", "gradient_accumulation_steps", "learning_rate", "warmup", "schedule",
+    "max_grad_norm", "save_steps", "storage",
+}  # fmt: skip
+
+
+def _first(settings: GRPOSettings) -> SFTSettings:
+    """Of the supervised training before: the same model on the same task, with rates and batches of its own."""
+    shared = SFTSettings.model_fields.keys() & GRPOSettings.model_fields.keys() - _OF_ITS_OWN
+    return SFTSettings.model_validate({name: getattr(settings, name) for name in shared if name != "steps"})
