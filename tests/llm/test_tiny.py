@@ -136,6 +136,7 @@ def test_benchmark_sizes(size: str, parameters: float, tmp_path: Path) -> None:
     assert make_model(tmp_path, "qwen3", BENCHMARK_SIZES[size]) == pytest.approx(parameters, rel=0.03)
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_same_model_at_once(tmp_path: Path) -> None:
     program = "from llm.tiny import tiny_model; print(tiny_model('tiny'))"
     environment = {
