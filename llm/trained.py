@@ -8,9 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from llm.chat import completion_texts, prompt_ids, stop_token_ids
+from llm.chat import completion_text, final_answer, prompt_ids, stop_token_ids
 from llm.models import load_model, load_tokenizer, resolve
-from llm.tasks.answers import final_text
 from llm.tasks.task import Message
 
 
@@ -48,7 +47,7 @@ class TrainedModel:
     def generate_response(
         self, messages: Sequence[Message], *, max_new_tokens: int = 512, temperature: float = 0.0, seed: int = 0
     ) -> str:
-        """What the model answers, without its reasoning.
+        """What the model answers, without its reasoning; nothing where the tokens ended while it reasoned.
 
         Parameters
         ----------
@@ -60,14 +59,9 @@ class TrainedModel:
             0 takes the likeliest token.
         seed
             Of sampling.
-
-        Raises
-        ------
-        ParseError
-            If it was still reasoning when the tokens ended.
         """
         raw = self.generate(messages, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
-        return final_text(raw).strip()
+        return final_answer(raw)
 
     def generate(
         self, messages: Sequence[Message], *, max_new_tokens: int = 512, temperature: float = 0.0, seed: int = 0
@@ -102,4 +96,5 @@ class TrainedModel:
                 do_sample=temperature > 0,
                 **sampling,
             )
-        return completion_texts(self.tokenizer, ids[:, batch["input_ids"].shape[1] :].tolist())
+        answers = ids[:, batch["input_ids"].shape[1] :].tolist()
+        return [completion_text(self.tokenizer, answer) for answer in answers]

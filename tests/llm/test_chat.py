@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llm.chat import completion_texts, prompt_ids, stop_token_ids
+from llm.chat import completion_text, final_answer, prompt_ids, stop_token_ids
 from llm.tiny import make_tokenizer
 
 
@@ -26,5 +26,20 @@ def test_harmony_stops_at_two_tokens(tokenizer: Any) -> None:
 
 def test_the_stop_is_no_text_and_markup_is(tokenizer: Any) -> None:
     text = "<|channel|>final<|message|>Order 25"
-    completions = [text + "<|return|>", text, "", text + "<|call|>" + text]
-    assert completion_texts(tokenizer, [tokenizer.encode(said) for said in completions]) == [text, text, "", text]
+    for said in (text + "<|return|>", text, text + "<|call|>" + text):
+        assert completion_text(tokenizer, tokenizer.encode(said)) == text
+    assert completion_text(tokenizer, []) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (" Order 25 ", "Order 25"),
+        ("<|channel|>analysis<|message|>30<|end|><|start|>assistant<|channel|>final<|message|>25", "25"),
+        ("<|channel|>analysis<|message|>30 or perhaps", ""),
+        ("<think>\n30?\n</think>\n\n25", "25"),
+        ("<think>30? or", ""),
+    ],
+)
+def test_final_answer(text: str, answer: str) -> None:
+    assert final_answer(text) == answer
