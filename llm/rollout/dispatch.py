@@ -15,7 +15,6 @@ from llm.rollout.engine import EngineError, Reply
 from llm.rollout.health import Member
 
 _TICK = 0.5  # seconds between looks at who is silent
-_SILENCE = 20.0  # seconds without a sign of life after which an engine's requests are sent to others too
 _AHEAD = 2  # chunks sent to an engine: it begins the next while the answers to one travel
 
 
@@ -32,7 +31,7 @@ def cut(count: int, engines: int, answers: int) -> list[range]:
         Asked for in all.
     """
     parts = engines * (2 if answers >= 2 * engines * _BATCH else 1)
-    size = -(-count // parts)
+    size = max(1, -(-count // parts))
     return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
@@ -51,11 +50,15 @@ class Dispatch:
         What the client knows of them; brought up to date.
     patience
         Seconds without a working engine after which the call fails.
+    silence
+        Seconds without an answer after which an engine is asked for a sign of life, and without that as many again
+        until its requests go to others too.
     """
 
     engines: Mapping[str, Any]
     members: Mapping[str, Member]
     patience: float
+    silence: float = 15.0
     tokens: int = 0
     engine_seconds: float = 0.0
     resent: int = 0
@@ -162,11 +165,11 @@ class Dispatch:
         now, asked = time.monotonic(), {name: since for name, since in self._asked.values()}
         for name in {name for name, _ in self._sent.values()}:
             member = self.members[name]
-            if not member.works or now - self._heard[name] < _SILENCE:
+            if not member.works or now - self._heard[name] < self.silence:
                 continue
             if name not in asked:
                 self._ask(name)
-            elif now - asked[name] > _SILENCE:
+            elif now - asked[name] > self.silence:
                 member.tell("silent", f"no sign of life for {now - self._heard[name]:.0f} s")
                 for holder, chunk in self._sent.values():
                     if holder == name:

@@ -41,7 +41,7 @@ class VLLMEngine:
             options |= {
                 "enforce_eager": True,
                 "kv_cache_memory_bytes": int(settings.kv_cache_gb * 2**30),
-                "enable_chunked_prefill": False,  # a prompt in parts and a seed: vLLM winds a generator back, CPU's cannot
+                "enable_chunked_prefill": False,  # after part of a prompt vLLM winds generators back: not on a CPU
                 "max_num_batched_tokens": max(settings.max_batched_tokens, settings.max_model_len),
             }
         elif not settings.adapters:
