@@ -92,7 +92,7 @@ def test_gpt_oss_takes_merged_weights_in_bf16(
         rpc = engine._llm.collective_rpc
         engine._llm.collective_rpc = lambda name, **options: None if name == "hold" else rpc(name, **options)
         try:
-            engine.load(merged_weights(part, version=4, step=1, dtype="bfloat16"))
+            engine.load(late)
         finally:
             engine._llm.collective_rpc = rpc
 
