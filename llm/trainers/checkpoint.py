@@ -1,9 +1,9 @@
 """What a training is gone on with: written every few steps, read where it starts again.
 
-The Trainer's own checkpoints are not used: those of one process and of several have different forms, so that a run could
-not go on with more or fewer workers; it refuses models that are sharded while they load; and TRL writes a model card with
-each. Here every worker writes its part of the trained weights and of the optimiser with torch.distributed.checkpoint,
-which gives any number of workers what is theirs.
+The Trainer's own checkpoints are not used: those of one process and of several have different forms, so that a run
+could not go on with more or fewer workers; it refuses models that are sharded while they load; and TRL writes a model
+card with each. Here every worker writes its part of the trained weights and of the optimiser with
+torch.distributed.checkpoint, which gives any number of workers what is theirs.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _several() -> bool:
 
 
 def _random_state() -> dict[str, Any]:
-    name, keys, position, gauss, cached = np.random.get_state()  # noqa: NPY002
+    name, keys, position, gauss, cached = np.random.get_state(legacy=True)  # type: ignore[misc]  # noqa: NPY002
     return {
         "python": random.getstate(),
         "numpy": (name, keys.tolist(), position, gauss, cached),

@@ -1,4 +1,4 @@
-"""Group-relative policy optimisation: TRL's GRPOTrainer, its answers from the engines, its rewards from the simulator."""
+"""Group-relative policy optimisation: TRL's GRPOTrainer, answers from the engines, rewards from the simulator."""
 
 from __future__ import annotations
 
@@ -72,10 +72,8 @@ def _words(row: Row) -> str:
 def _loop(config: dict[str, Any]) -> None:
     import ray
 
-    from llm.models import export
     from llm.trainers import checkpoint, worker
     from llm.trainers.grpo_trainer import make_trainer
-    from llm.trainers.sharding import full_state
 
     settings: GRPOSettings = config["settings"]
     worker.quiet()
@@ -87,12 +85,6 @@ def _loop(config: dict[str, Any]) -> None:
         with held.as_directory() as folder:
             trainer.restore(checkpoint.extra(Path(folder)))
 
-    def write_model(folder: Path) -> None:
-        trained = trainer.accelerator.unwrap_model(trainer.model_wrapped)
-        state = full_state(trained, trained_only=settings.use_lora)
-        if trainer.args.process_index == 0:
-            export(trained, tokenizer, folder, state_dict=state)
-
     def due(step: int) -> bool:
         return step % settings.save_steps == 0 and step % settings.iterations == 0
 
@@ -100,4 +92,4 @@ def _loop(config: dict[str, Any]) -> None:
         above = settings.kl_stop is not None and row["kl"] > settings.kl_stop
         return f"the divergence from the reference is above {settings.kl_stop:g} nats" if above else ""
 
-    worker.train(trainer, worker.Reports(trainer, trainer.row, due, trainer.kept, write_model, stop))
+    worker.train(trainer, worker.Reports(trainer, trainer.row, due, trainer.kept, stop))

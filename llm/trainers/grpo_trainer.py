@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,7 +48,9 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
     rollouts: Rollouts
     dtype: str
     ledger: list[tuple[int, int, int]]
-    tolerance: float | None
+    tolerance: float
+    fixed: tuple[int, ...]
+    publish_seconds: float
     answered: Answers
 
     def restore(self, kept: dict[str, Any]) -> None:
@@ -71,14 +74,18 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
         begun = time.perf_counter()
         step = self.state.global_step
         model = self.accelerator.unwrap_model(self.model_wrapped)
-        expected = fingerprint(model, self.fixed, self.tolerance) if self.tolerance else None
-        kind = "adapter" if self.rollouts.pool.settings.adapters else "merged"
-        weights = weights_of(model, kind, version=step + 1, step=step, dtype=self.dtype, fingerprint=expected)
-        if self.tolerance is None:
-            expected = fingerprint(model, self.fixed, 1.0)
+        expected = fingerprint(model, self.fixed, self.tolerance)
+        weights = weights_of(
+            model,
+            "adapter" if self.rollouts.pool.settings.adapters else "merged",
+            version=step + 1,
+            step=step,
+            dtype=self.dtype,
+            fingerprint=expected,
+        )
         if self.accelerator.is_main_process:
             self.rollouts.pool.publish(weights)
-            if self.tolerance is None:
+            if math.isinf(self.tolerance):  # measured at the start
                 (scored,) = self.rollouts.pool.score([expected.prompt_ids], [expected.completion_ids])
                 apart = max(abs(a - b) for a, b in zip(scored, expected.logprobs, strict=True))
                 self.tolerance = max(_LOOSE * apart, _LEAST[self.dtype])
@@ -121,12 +128,9 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
             return super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, batch_size, **more
             )
+        size = batch_size or len(input_ids)
         found = []
-        for ids, mask in zip(
-            input_ids.split(batch_size or len(input_ids)),
-            attention_mask.split(batch_size or len(input_ids)),
-            strict=True,
-        ):
+        for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True):
             _, inverse = torch.unique(torch.cat([ids, mask], 1), dim=0, return_inverse=True)
             rows = torch.full((int(inverse.max()) + 1,), len(ids), device=ids.device)
             rows.scatter_reduce_(0, inverse, torch.arange(len(ids), device=ids.device), "amin")
@@ -181,7 +185,7 @@ def make_trainer(
     made.append(trainer)
     trainer.settings, trainer.dtype = settings, dtype
     trainer.rollouts = Rollouts(settings, task, pool, tokenizer)
-    trainer.ledger, trainer.tolerance, trainer.publish_seconds = [], None, 0.0
+    trainer.ledger, trainer.tolerance, trainer.publish_seconds = [], math.inf, 0.0
     trainer.fixed = trainer.rollouts.fixed
     _as_with_vllm(trainer)
     return trainer

@@ -1,4 +1,4 @@
-"""What is asked in each step of a reinforcement learning: from the task's states and from those the model itself meets."""
+"""What is asked in each step of reinforcement learning: the task's states, and those that the model itself meets."""
 
 from __future__ import annotations
 

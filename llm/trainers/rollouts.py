@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hmarl.errors import InputError
-from llm.chat import completion_text, prompt_ids, stop_token_ids
+from llm.chat import completion_texts, prompt_ids, stop_token_ids
 from llm.rollout.engine import Completion, Request, Sampling
 from llm.settings import GRPOSettings
 from llm.tasks.decider import LanguageModelPolicy
@@ -104,10 +104,8 @@ class Rollouts:
         places = self.source.plan.places(generation)
         rng = np.random.default_rng((self.settings.seed, 3, generation))
         explored = [self._explored(reply, rng) for reply in replies]
-        texts = {reply.token_ids: completion_text(self.tokenizer, reply.token_ids) for reply in explored}
-        judgement = self.task.judge(
-            [prompt for prompt in prompts for _ in range(n)], [texts[reply.token_ids] for reply in explored]
-        )
+        texts = completion_texts(self.tokenizer, [reply.token_ids for reply in explored])
+        judgement = self.task.judge([prompt for prompt in prompts for _ in range(n)], texts)
         gains = judgement.gains[~np.isnan(judgement.gains)]
         return Answers(
             [key for key in ids for _ in range(n)],
@@ -130,7 +128,8 @@ class Rollouts:
         """The model's likeliest answers, by the newest weights."""
         sampling = Sampling(self.settings.max_completion_length, 0.0, 1.0, self.sampling.stop_token_ids)
         requests = [Request(self._ids(messages), 0) for messages in conversations]
-        return [completion_text(self.tokenizer, reply.token_ids) for (reply,) in self.pool.generate(requests, sampling)]
+        replies = self.pool.generate(requests, sampling)
+        return completion_texts(self.tokenizer, [reply.token_ids for (reply,) in replies])
 
     def _ask(self, generation: int) -> tuple[list[Prompt], list[tuple[int, ...]], Any]:
         prompts = self.source.prompts(generation)
@@ -156,7 +155,7 @@ class Rollouts:
     def _explored(self, reply: Completion, rng: np.random.Generator) -> Completion:
         if not self.settings.explore or rng.random() >= self.settings.explore:
             return reply
-        text = completion_text(self.tokenizer, reply.token_ids)
+        (text,) = completion_texts(self.tokenizer, [reply.token_ids])
         other = with_other_number(text, int(rng.integers(int(self.task.highest) + 1)))
         if other == text:
             return reply

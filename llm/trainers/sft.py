@@ -97,7 +97,7 @@ def tokenised(examples: Sequence[Example], tokenizer: Any, longest: int) -> list
 
 
 def order_of(rows: int, seed: int, batch: int, steps: int) -> np.ndarray:
-    """Which row each place of each step trains, ``(steps * batch,)``: the data again and again, shuffled anew each time."""
+    """Which row each place of each step trains, ``(steps * batch,)``: the data in a new order each time."""
     passes = math.ceil(steps * batch / rows)
     return np.concatenate([np.random.default_rng((seed, k)).permutation(rows) for k in range(passes)])[: steps * batch]
 
@@ -112,9 +112,7 @@ def _loop(config: dict[str, Any]) -> None:
     from torch.utils.data import Sampler
     from trl import SFTConfig, SFTTrainer
 
-    from llm.models import export
     from llm.trainers import checkpoint, worker
-    from llm.trainers.sharding import full_state
 
     settings: SFTSettings = config["settings"]
     worker.quiet()
@@ -152,11 +150,5 @@ def _loop(config: dict[str, Any]) -> None:
         kept = ("loss", "grad_norm", "learning_rate", "entropy", "mean_token_accuracy", "num_tokens")
         return {names.get(name, name): float(logs[name]) for name in kept}
 
-    def write_model(folder: Path) -> None:
-        held = trainer.accelerator.unwrap_model(trainer.model_wrapped)
-        state = full_state(held, trained_only=settings.use_lora)
-        if trainer.args.process_index == 0:
-            export(held, tokenizer, folder, state_dict=state)
-
     due = settings.save_steps
-    worker.train(trainer, worker.Reports(trainer, row, lambda step: step % due == 0, dict, write_model))
+    worker.train(trainer, worker.Reports(trainer, row, lambda step: step % due == 0, dict))

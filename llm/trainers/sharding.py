@@ -1,8 +1,8 @@
 """Sharing a model out between training workers: FSDP2, as transformers applies it while it loads.
 
-A model loaded with :func:`shard_plan` is read shard by shard (no worker ever holds all of it) and its parameters are DTensors.
-Adapters that are added afterwards are whole on every worker; the Trainer keeps them equal. accelerate's own FSDP is not
-used: on a CPU it runs plain data parallelism without a word.
+A model loaded with :func:`shard_plan` is read shard by shard (no worker ever holds all of it) and its parameters are
+DTensors. Adapters that are added afterwards are whole on every worker; the Trainer keeps them equal. accelerate's own
+FSDP is not used: on a CPU it runs plain data parallelism without a word.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ import torch
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from llm.models import LoraSettings, load_model, load_tokenizer
+from llm.models import LoraSettings, export, load_model, load_tokenizer
 from llm.settings import TrainingSettings
 from llm.trainers import checkpoint
-from llm.trainers.sharding import check_share
+from llm.trainers.sharding import check_share, full_state
 
 MODEL = "model"  # the trained model, in the last checkpoint
 
@@ -84,8 +84,6 @@ class Reports(TrainerCallback):
         Whether a checkpoint belongs to a step.
     extra
         What the checkpoint holds besides the Trainer's state.
-    export
-        Writes the trained model into a folder; all workers call it.
     stop
         Why the training ends after this row, if it does.
     """
@@ -96,11 +94,10 @@ class Reports(TrainerCallback):
         row: Callable[[dict[str, float]], dict[str, float]],
         due: Callable[[int], bool],
         extra: Callable[[], dict[str, Any]],
-        export: Callable[[Path], None],
         stop: Callable[[dict[str, float]], str] = lambda row: "",
     ) -> None:
         self.trainer = trainer
-        self.row, self.due, self.extra, self.export, self.stop = row, due, extra, export, stop
+        self.row, self.due, self.extra, self.stop = row, due, extra, stop
         self._begun = time.perf_counter()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -122,9 +119,18 @@ class Reports(TrainerCallback):
         def write(folder: Path) -> None:
             checkpoint.save(folder, self.trainer, self.extra())
             if last:
-                self.export(folder / MODEL)
+                _export(self.trainer, folder / MODEL)
 
         checkpoint.report(row, step, write if last or self.due(step) else None)
+
+
+def _export(trainer: Any, folder: Path) -> None:
+    """Write the trained model; all workers must call it."""
+    model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+    state = full_state(model, trained_only=hasattr(model, "peft_config"))
+    if trainer.args.process_index == 0:
+        model.config.distributed_config = None  # with it all workers would have to write
+        export(model, trainer.processing_class, folder, state_dict=state)
 
 
 def train(trainer: Any, reports: Reports) -> None:
