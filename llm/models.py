@@ -15,6 +15,7 @@ from hmarl.errors import InputError, unknown
 from hmarl.files import replace_folder, write_atomic
 from llm.quiet import quiet
 from llm.tiny import MODELS, tiny_model
+from llm.trainers.sharding import shard_plan
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 ADAPTER_CONFIG = "adapter_config.json"
@@ -126,6 +127,7 @@ def load_model(
     load_in_4bit: bool = False,
     device_map: str | dict[str, Any] | None = None,
     offload_folder: Path | None = None,
+    workers: int = 1,
 ) -> Any:
     """A model that can be trained.
 
@@ -144,6 +146,8 @@ def load_model(
         Hold the frozen weights so (bitsandbytes).
     device_map, offload_folder
         As ``from_pretrained`` takes them.
+    workers
+        Processes that share the weights out, all of which call this; see :mod:`llm.trainers.sharding`.
 
     Raises
     ------
@@ -156,7 +160,11 @@ def load_model(
         _check_form(lora)
     base, adapter = base_of(path)
     config = AutoConfig.from_pretrained(base, trust_remote_code=False)
-    options: dict[str, Any] = {"device_map": device_map, "offload_folder": offload_folder}
+    options: dict[str, Any] = {
+        "device_map": device_map,
+        "offload_folder": offload_folder,
+        **shard_plan(workers),
+    }
     if config.model_type == "gpt_oss":
         options["attn_implementation"] = "eager"  # others leave the sinks out
     quantised = load_in_8bit or load_in_4bit

@@ -76,15 +76,15 @@ def load_random_state(folder: Path, rank: int) -> None:
     if path.exists():
         held = torch.load(path, weights_only=True)
         random.setstate((held["python"][0], tuple(held["python"][1]), held["python"][2]))
-        np.random.set_state(held["numpy"])  # noqa: NPY002 (the generator that libraries use)
+        np.random.set_state(held["numpy"])  # noqa: NPY002
         torch.set_rng_state(held["torch"])
         if torch.cuda.is_available():
             torch.cuda.set_rng_state(held["cuda"])
 
 
-def extra(folder: Path) -> Any:
-    """What :func:`save` was given."""
-    return json.loads((folder / STATE).read_text())["extra"]
+def kept(folder: Path, name: str) -> Any:
+    """What :func:`save` was given by that name."""
+    return json.loads((folder / STATE).read_text())["extra"][name]
 
 
 def _parts(trainer: Any) -> tuple[Any, Any]:
@@ -96,10 +96,10 @@ def _several() -> bool:
 
 
 def _random_state() -> dict[str, Any]:
-    name, keys, position, gauss, cached = np.random.get_state(legacy=True)  # type: ignore[misc]  # noqa: NPY002
+    numpy: Any = np.random.get_state()  # noqa: NPY002 (the generator that libraries use)
     return {
         "python": random.getstate(),
-        "numpy": (name, keys.tolist(), position, gauss, cached),
+        "numpy": (numpy[0], numpy[1].tolist(), *numpy[2:]),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
     }
@@ -108,7 +108,7 @@ def _random_state() -> dict[str, Any]:
 def resuming(trainer: type[Any]) -> type[Any]:
     """A trainer of transformers that goes on from these checkpoints."""
 
-    class Resuming(trainer):  # type: ignore[misc]
+    class Resuming(trainer):
         def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
             """The weights come with the optimiser, once both are prepared."""
 

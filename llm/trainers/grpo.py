@@ -59,7 +59,7 @@ def grpo(
     with opened(folder, reporter, "GRPO", settings.steps, _words, wandb, settings.model_dump(mode="json")) as journal:
         held = fit(_loop, config, placement, journal)
     with held.as_directory() as kept:
-        ledger = checkpoint.extra(Path(kept))["ledger"]
+        ledger = checkpoint.kept(Path(kept), "ledger")
     write_atomic(folder / LEDGER, "epoch,number,step\n" + "".join(f"{e},{n},{step}\n" for e, n, step in ledger))
     take_model(held, final)
     return final
@@ -83,7 +83,7 @@ def _loop(config: dict[str, Any]) -> None:
     held = ray.train.get_checkpoint()
     if held is not None:
         with held.as_directory() as folder:
-            trainer.restore(checkpoint.extra(Path(folder)))
+            trainer.restore(checkpoint.kept(Path(folder), "ledger"), checkpoint.kept(Path(folder), "prompts"))
 
     def due(step: int) -> bool:
         return step % settings.save_steps == 0 and step % settings.iterations == 0

@@ -53,10 +53,10 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
     publish_seconds: float
     answered: Answers
 
-    def restore(self, kept: dict[str, Any]) -> None:
+    def restore(self, ledger: list[Any], prompts: dict[str, Any]) -> None:
         """Go on with what :meth:`kept` gave."""
-        self.ledger = [tuple(row) for row in kept["ledger"]]
-        self.rollouts.source.restore(kept["prompts"])
+        self.ledger = [tuple(row) for row in ledger]
+        self.rollouts.source.restore(prompts)
 
     def kept(self) -> dict[str, Any]:
         """The ledger and the prompts."""

@@ -117,7 +117,7 @@ class Reports(TrainerCallback):
         state.log_history.clear()  # it is in metrics.jsonl
 
         def write(folder: Path) -> None:
-            checkpoint.save(folder, self.trainer, self.extra())
+            checkpoint.save(folder, self.trainer, {"stopped": reason, **self.extra()})
             if last:
                 _export(self.trainer, folder / MODEL)
 
@@ -144,7 +144,7 @@ def train(trainer: Any, reports: Reports) -> None:
         trainer.train()
         return
     with held.as_directory() as folder:
-        if not (Path(folder) / MODEL).exists():
+        if not checkpoint.kept(Path(folder), "stopped"):
             trainer.train(resume_from_checkpoint=folder)
 
 

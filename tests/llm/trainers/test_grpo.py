@@ -1,0 +1,94 @@
+"""Reinforcement learning: with how many workers, and whatever is killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hmarl.runs import read_rows
+
+APART = 1e-5  # of weights: sums are rounded by the order in which they are made
+
+
+def test_every_step_is_exact_and_every_prompt_is_trained_once(uninterrupted: Any) -> None:
+    rows = uninterrupted.rows
+    assert [row["steps"] for row in rows] == [1, 2, 3, 4]
+    assert all(row["mismatch_max"] < 1e-4 for row in rows)
+    assert rows[0]["parse_failures"] < 0.5
+    assert rows[0]["grad_norm"] > 0
+    assert uninterrupted.ledger == [f"0,{number},{1 + number // 8}" for number in range(32)]
+
+
+def test_the_finished_run_is_not_done_again(uninterrupted: Any, run_grpo: Callable[..., Any]) -> None:
+    begun = time.monotonic()
+    assert run_grpo(uninterrupted.folder).final == uninterrupted.final
+    assert time.monotonic() - begun < 1
+
+
+def test_two_workers_share_the_model_out_and_learn_the_same(
+    uninterrupted: Any, run_grpo: Callable[..., Any], tmp_path: Path
+) -> None:
+    run = run_grpo(tmp_path, workers=2, batch_size=32)
+    assert run.ledger == uninterrupted.ledger
+    assert [row["loss"] for row in run.rows] == pytest.approx([row["loss"] for row in uninterrupted.rows], abs=1e-6)
+    assert run.apart(uninterrupted) < APART
+
+
+def test_a_killed_worker_costs_nothing_that_is_seen(
+    uninterrupted: Any, run_grpo: Callable[..., Any], tmp_path: Path
+) -> None:
+    killer = threading.Thread(target=_kill_worker_after, args=(tmp_path / "metrics.jsonl", 2), daemon=True)
+    killer.start()
+    run = run_grpo(tmp_path)
+    killer.join(timeout=1)
+    assert "died" in (tmp_path / "train.log").read_text()
+    assert run.ledger == uninterrupted.ledger
+    assert run.apart(uninterrupted) < APART
+
+
+def test_it_goes_on_with_another_number_of_workers(
+    uninterrupted: Any, run_grpo: Callable[..., Any], tmp_path: Path
+) -> None:
+    half = run_grpo(tmp_path, episodes=16)
+    shutil.rmtree(half.final)
+    run = run_grpo(tmp_path, workers=2, batch_size=32)
+    assert run.ledger == uninterrupted.ledger
+    assert run.apart(uninterrupted) < APART
+
+
+def test_adapters_are_published_beside_their_base(
+    run_grpo: Callable[..., Any], supervised: Any, tmp_path: Path
+) -> None:
+    from peft import AutoPeftModelForCausalLM
+
+    from llm.rollout.engine import EngineSettings
+    from llm.rollout.pool import start_pool
+
+    settings = EngineSettings(str(supervised.final), kind="vllm", max_model_len=128, adapters=1, max_lora_rank=8)
+    pool = start_pool(settings, engines=1, num_cpus=0, name="adapters")
+    try:
+        run = run_grpo(tmp_path, pool=pool, use_lora=True, lora_r=8, workers=2, batch_size=32, episodes=16, beta=0.01)
+    finally:
+        pool.close()
+    assert all(row["mismatch_max"] < 1e-4 for row in run.rows)
+    assert run.rows[0]["kl"] == pytest.approx(0, abs=1e-6)
+    assert run.rows[1]["kl"] > 0
+    AutoPeftModelForCausalLM.from_pretrained(run.final)
+
+
+def _kill_worker_after(metrics: Path, step: int) -> None:
+    import psutil
+
+    while not any(row["steps"] >= step for row in read_rows(metrics)):
+        time.sleep(0.01)
+    for process in psutil.Process().children(recursive=True):
+        if "RayTrainWorker" in process.name() or "RayTrainWorker" in " ".join(process.cmdline()):
+            os.kill(process.pid, signal.SIGKILL)

@@ -1,0 +1,42 @@
+"""Rows of metrics: written once a step, passed on once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hmarl.progress import Reporter
+from hmarl.runs import read_rows
+from llm.trainers.journal import Journal, opened
+
+
+def test_a_step_that_is_done_again_replaces_its_row_and_those_after(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    for step, loss in ((1, 0.1), (2, 0.2), (3, 0.3), (2, 0.4)):
+        Journal.append(path, {"steps": step, "loss": loss})
+    assert read_rows(path) == [{"steps": 1, "loss": 0.1}, {"steps": 2, "loss": 0.4}]
+
+
+def test_each_step_is_passed_on_once(tmp_path: Path) -> None:
+    heard: list[Any] = []
+    journal = Journal(tmp_path, Reporter(tmp_path / "log", quiet=True), [heard.append])
+    for step in (1, 2, 2, 3):
+        Journal.append(journal.path, {"steps": step})
+        journal.follow()
+        journal.follow()
+    assert [row["steps"] for row in heard] == [1, 2, 3]
+
+
+def test_tensorboard_and_wandb_offline_without_a_key(tmp_path: Path, monkeypatch: Any) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / "run"
+    reporter = Reporter(tmp_path / "log", quiet=True)
+    with opened(folder, reporter, "SFT", 2, lambda row: "", ("project", None), {"seed": 1}) as journal:
+        for step in (1, 2):
+            Journal.append(journal.path, {"steps": step, "loss": 1 / step})
+    events = EventAccumulator(str(folder / "tensorboard")).Reload().Scalars("loss")
+    assert [(event.step, event.value) for event in events] == [(1, 1.0), (2, 0.5)]
+    assert [*folder.glob("wandb/offline-run-*")]

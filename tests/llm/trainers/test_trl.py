@@ -1,0 +1,78 @@
+"""The seams at which TRL is used, some of them private: what fails here when TRL moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from llm.rollout.engine import WeightsMismatch
+from llm.settings import GRPOSettings
+from llm.tasks.supply_chain import SupplyChainTask
+
+
+@pytest.fixture
+def make(task: SupplyChainTask, supervised: Any, taught_pool: Any, small_grpo: dict[str, Any]) -> Callable[..., Any]:
+    """A trainer in this process."""
+    from llm.models import load_model, load_tokenizer
+    from llm.trainers.grpo_trainer import make_trainer
+
+    def trainer(**values: Any) -> Any:
+        settings = GRPOSettings(**{**small_grpo, **values})
+        model, tokenizer = load_model(supervised.final), load_tokenizer(supervised.final)
+        return make_trainer(settings, task, taught_pool, model, tokenizer, "float32", supervised.final)
+
+    return trainer
+
+
+def test_it_publishes_before_each_generation(make: Callable[..., Any]) -> None:
+    trainer = make(episodes=16)
+    published: list[int] = []
+    publish = trainer.vllm_generation.sync_weights
+
+    def noted() -> None:
+        published.append(trainer.state.global_step)
+        publish()
+
+    trainer.vllm_generation.sync_weights = noted
+    trainer.train()
+    assert published == [0, 1]
+    row = trainer.row({**trainer.state.log_history[-2], "loss": 0.0, "grad_norm": 0.0, "learning_rate": 0.0})
+    assert {"reward", "entropy", "mismatch_max", "clip_fraction", "completion_length"} <= row.keys()
+
+
+def test_weights_that_are_not_published_stop_it(make: Callable[..., Any]) -> None:
+    trainer = make(episodes=16)
+    publish = trainer.vllm_generation.sync_weights
+    trainer.vllm_generation.sync_weights = lambda: publish() if trainer.state.global_step == 0 else None
+    with pytest.raises(WeightsMismatch, match=r"step 1: .* differ from the trainer's by"):
+        trainer.train()
+
+
+def test_equal_rows_are_computed_once_and_count_as_often_as_they_are(make: Callable[..., Any]) -> None:
+    import torch
+    from trl import GRPOTrainer
+
+    trainer = make()
+    ids = torch.randint(10, 300, (3, 9))[[0, 1, 0, 2, 0]]
+    mask = torch.ones_like(ids)
+    found = []
+    for method in (type(trainer), GRPOTrainer):
+        trainer.model.zero_grad()
+        logps, entropies, _ = method._get_per_token_logps_and_entropies(
+            trainer, trainer.model, ids, mask, 4, compute_entropy=True
+        )
+        (logps * torch.arange(20.0).view(5, 4)).sum().backward()
+        gradient = torch.cat([parameter.grad.flatten() for parameter in trainer.model.parameters()])
+        found.append((logps.detach(), entropies.detach(), gradient))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_answers_that_were_not_sampled_are_left_out_of_the_correction(make: Callable[..., Any]) -> None:
+    trainer = make(episodes=8, explore=0.5)
+    trainer.train()
+    logs = trainer.state.log_history[-2]
+    assert logs["sampling/sampling_logp_difference/max"] < 1e-4
+    assert logs["sampling/importance_sampling_ratio/mean"] == pytest.approx(1, abs=1e-4)
