@@ -49,6 +49,7 @@ def points(
     *,
     labels: bool = True,
     signed: bool = False,
+    span: tuple[float, float] | None = None,
 ) -> None:
     """A point with its interval a name, the reference a dashed line.
 
@@ -64,9 +65,11 @@ def points(
         Write the names.
     signed
         The figures are differences.
+    span
+        Ends of the axis; :func:`limits` where left out.
     """
     shown = [Estimate(metric.scale(e.mean), metric.scale(e.low), metric.scale(e.high), e.n) for e in estimates]
-    low, high = limits(shown, reference)
+    low, high = span or limits(shown, reference)
     if low <= shown[reference].mean <= high:
         axis.axvline(shown[reference].mean, color=MUTED, linewidth=0.9, dashes=(4, 3), zorder=1)
     digits = decimals(metric, estimates)
@@ -200,7 +203,11 @@ def _curves(axis: Axes, rows: Sequence[Mapping[str, Any]], panel: Panel, step: s
             band = [[factor * v for v in side[1]] for side in (lower, upper)]
             axis.fill_between(x, *band, color=colour, alpha=0.18, linewidth=0)
     if len(series) > 1 and axis.lines:
-        axis.legend(frameon=False, fontsize=9, labelcolor=MUTED, loc="best")
+        many = len(series) > 2
+        axis.legend(frameon=False, fontsize=9, labelcolor=MUTED, loc="upper left" if many else "best", ncols=1 + many)
+        if many:
+            low, high = axis.get_ylim()
+            axis.set_ylim(low, high + 0.3 * (high - low))
     if factor == 100:
         low, high = axis.get_ylim()
         axis.set_ylim(top=min(high, 100 + 0.03 * (100 - low)) if low < 100 else high)
@@ -229,6 +236,8 @@ def readable(axis: Axis, ticks: int = 4) -> None:
         step = float(places[1] - places[0]) if len(places) > 1 else 1.0
         if step >= 1000:
             return _short(value)
+        if 0 < step < 1e-4:
+            return f"{value:.1e}"
         digits = next((d for d in range(6) if math.isclose(round(step, d), step, rel_tol=1e-6)), 6)
         return number(Metric("", "", 0), value, digits)
 

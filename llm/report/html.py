@@ -15,14 +15,14 @@ from markupsafe import Markup
 
 from hmarl.errors import InputError
 from hmarl.files import write_atomic
-from hmarl.report.metrics import Metric, decimals, number
+from hmarl.report.metrics import Metric, number
 from hmarl.report.plots import png, svg
 from hmarl.report.statistics import Estimate
 from hmarl.report.words import describe, listing, node_rows
 from hmarl.runs import read_rows
 from llm.evaluation import BOUND, Evaluation
 from llm.report.plots import comparison_figure, orders_figure, training_figure
-from llm.report.table import FILL_RATE, PROFIT, SERVICE_LEVEL, negated, share
+from llm.report.table import COLUMNS, PROFIT, column_digits, negated, share
 from llm.report.words import against_bound, amount, findings, times, training
 from llm.runs import EVALUATION, METRICS, SAMPLES, Run, make_task, read_run, task_settings
 
@@ -91,8 +91,8 @@ def render(
         figure=_figure,
         ahead=_ahead,
         negated=negated,
-        profit=PROFIT,
-        shares=(FILL_RATE, SERVICE_LEVEL),
+        columns=COLUMNS,
+        digits=column_digits(e),
         times=times(rows),
         comparison_svg=_drawn(comparison_figure(e), "Policies compared"),
         training_svg=_drawn(training_figure(rows), "Training curves") if rows else "",
@@ -116,17 +116,16 @@ def _drawn(figure: Any, label: str) -> Markup:
     return Markup(svg(figure, label))
 
 
-def _figure(metric: Metric, e: Estimate) -> Markup:
+def _figure(metric: Metric, e: Estimate, digits: int) -> Markup:
     """Mean and half of its interval, the exact mean beside it for machines."""
-    digits = decimals(metric, [e])
     return Markup('<data value="{}">{}</data> <span class="half">±{}</span>').format(
         repr(e.mean), number(metric, e.mean, digits), number(metric, e.half, digits)
     )
 
 
-def _ahead(e: Estimate) -> Markup:
+def _ahead(e: Estimate, digits: int) -> Markup:
     """A difference in the colour of what it means."""
-    digits, tone = decimals(PROFIT, [e]), {1: "good", -1: "bad"}.get(e.verdict, "even")
+    tone = {1: "good", -1: "bad"}.get(e.verdict, "even")
     return Markup('<span class="{}"><data value="{}">{}</data> <span class="half">±{}</span></span>').format(
         tone, repr(e.mean), number(PROFIT, e.mean, digits, signed=True), number(PROFIT, e.half, digits)
     )
@@ -135,8 +134,14 @@ def _ahead(e: Estimate) -> Markup:
 def _cards(e: Evaluation) -> list[dict[str, str]]:
     """What a planner looks at first."""
     model = e.rows[e.model]
-    cards = [{"label": "Profit, money an episode", "value": number(PROFIT, model.profit.mean, 0), "small": "mean"}]
-    cards[0]["small"] = f"95 % interval {number(PROFIT, model.profit.low, 0)} to {number(PROFIT, model.profit.high, 0)}"
+    low, high = number(PROFIT, model.profit.low, 0), number(PROFIT, model.profit.high, 0)
+    cards = [
+        {
+            "label": "Profit, money an episode",
+            "value": number(PROFIT, model.profit.mean, 0),
+            "small": f"95\N{NO-BREAK SPACE}% interval {low} to {high}",
+        }
+    ]
     if e.continuation:
         ahead = e.rows[e.continuation].ahead or Estimate(0, 0, 0)
         cards.append(
@@ -149,8 +154,8 @@ def _cards(e: Evaluation) -> list[dict[str, str]]:
     cards.append(
         {
             "label": "Fill rate",
-            "value": f"{100 * model.fill_rate.mean:.1f} %",
-            "small": f"all demand met over all demand; on a mean day {100 * model.service_level.mean:.1f} %",
+            "value": share(model.fill_rate.mean),
+            "small": f"all demand met over all demand; on a mean day {share(model.service_level.mean)}",
         }
     )
     cards.append(

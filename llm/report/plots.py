@@ -13,6 +13,7 @@ from hmarl.report.statistics import Estimate
 from hmarl.report.style import ACCENT, INK, MUTED, SECOND, styled
 from llm.evaluation import BOUND, Evaluation
 from llm.report.table import FILL_RATE, PROFIT, SERVICE_LEVEL
+from llm.report.words import PARTS
 
 _NOTHING = Estimate(float("nan"), float("nan"), float("nan"))
 
@@ -21,38 +22,32 @@ PANELS = (
     Panel("Reward of the answers", "mean, one std", 1, (("", "reward"),)),
     Panel("Loss", "", 1, (("", "loss"),)),
     Panel("Entropy", "nats a token", 1, (("", "entropy"),)),
-    Panel("Different orders in a group", "mean", 1, (("", "distinct_orders"),)),
+    Panel("Different answers in a group", "mean", 1, (("", "distinct_answers"),)),
+    Panel("Groups of equal rewards", "% of groups", 100, (("", "groups_without_signal"),)),
     Panel("Answers that cannot be read", "% of answers", 100, (("", "parse_failures"),)),
-    Panel("Length of an answer", "tokens", 1, (("", "length"),)),
+    Panel("Length of an answer", "tokens", 1, (("", "completion_length"),)),
     Panel("Divergence from the reference", "KL, nats", 1, (("", "kl"),)),
     Panel("Clipped", "% of tokens", 100, (("", "clip_fraction"),)),
-    Panel("Trainer against engine", "largest |difference| of log-probs", 1, (("", "mismatch_max"),)),
+    Panel("Trainer against engine", "largest log-prob. difference", 1, (("", "mismatch_max"),)),
     Panel("Learning rate", "", 1, (("", "learning_rate"),)),
-    Panel("Speed", "tokens a second", 1, (("", "tokens_per_second"),)),
-    Panel(
-        "Time of a step",
-        "seconds",
-        1,
-        (
-            ("reward", "seconds_reward"),
-            ("publish", "seconds_publish"),
-            ("generate", "seconds_generate"),
-            ("train", "seconds_train"),
-        ),
-    ),
+    Panel("Generation", "tokens a second", 1, (("", "tokens_per_second"),)),
+    Panel("Time of a step", "seconds", 1, tuple((label, key) for key, label in PARTS.items())),
 )
 
 
 def training_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Curves from the rows of a metrics.jsonl, a panel for each figure that they hold; rewards with their spread."""
-    return curves_figure([_with_spread(row) for row in rows], PANELS, "steps", "optimiser steps")
+    return curves_figure([_derived(row) for row in rows], PANELS, "steps", "optimiser steps")
 
 
-def _with_spread(row: Mapping[str, Any]) -> dict[str, Any]:
-    if row.get("reward") is None or row.get("reward_std") is None:
-        return dict(row)
-    mean, std = row["reward"], row["reward_std"]
-    return {**row, "reward_low": mean - std, "reward_high": mean + std}
+def _derived(row: Mapping[str, Any]) -> dict[str, Any]:
+    """With the spread of the rewards as a band, and the speed of generation."""
+    found = dict(row)
+    if "reward" in row:
+        found |= {"reward_low": row["reward"] - row["reward_std"], "reward_high": row["reward"] + row["reward_std"]}
+    if "completion_tokens" in row:
+        found["tokens_per_second"] = row["completion_tokens"] / row["generation_seconds"]
+    return found
 
 
 def comparison_figure(e: Evaluation) -> Figure:
@@ -71,7 +66,8 @@ def comparison_figure(e: Evaluation) -> Figure:
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
         axes = figure.subplots(1, len(figures), sharey=True)
         for axis, (metric, estimates) in zip(axes, figures, strict=True):
-            points(axis, names, estimates, metric, look, reference, labels=axis is axes[0])
+            span = _span(estimates) if metric is PROFIT else None
+            points(axis, names, estimates, metric, look, reference, labels=axis is axes[0], span=span)
             axis.set_title(metric.label)
             axis.set_xlabel("money an episode" if metric is PROFIT else "%", fontsize=9, loc="left")
         played = f"{e.episodes:,} episodes of {e.days:,} {e.period}s"
@@ -80,6 +76,16 @@ def comparison_figure(e: Evaluation) -> Figure:
             x=0.01, ha="left", fontsize=10, color=MUTED,
         )  # fmt: skip
     return figure
+
+
+def _span(estimates: Sequence[Estimate]) -> tuple[float, float]:
+    """An axis without the worst where it is further from all others than these are from each other."""
+    worst, *others = sorted(estimates, key=lambda e: e.mean)
+    far = len(others) > 1 and others[0].mean - worst.mean > others[-1].mean - others[0].mean
+    shown = others if far else [worst, *others]
+    low, high = min(e.low for e in shown), max(e.high for e in shown)
+    margin = 0.09 * (high - low) or 1.0
+    return low - margin, high + margin
 
 
 def _look(name: str, e: Evaluation) -> tuple[str, str]:

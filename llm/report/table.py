@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 PROFIT = Metric("Profit", "revenue less purchases, holding, orders and shortage", 1, money=True)
 FILL_RATE, SERVICE_LEVEL = ALL_METRICS["fill_rate"], ALL_METRICS["service_level"]
+COLUMNS = {"profit": PROFIT, "fill_rate": FILL_RATE, "service_level": SERVICE_LEVEL}
 
 
 def evaluation_table(e: Evaluation) -> Table:
@@ -29,13 +30,15 @@ def evaluation_table(e: Evaluation) -> Table:
         table.add_column(heading, justify="right")
     for metric in (FILL_RATE, SERVICE_LEVEL):
         table.add_column(f"{metric.label}\n[dim]%[/]", justify="right")
+    digits = column_digits(e)
     for name, row in e.rows.items():
         label = f"[bold]{escape(name)}[/]" if name == e.model else escape(name)
         label += " [dim](continuation)[/]" if name == e.continuation else ""
-        shares = (_mean(FILL_RATE, row.fill_rate), _mean(SERVICE_LEVEL, row.service_level))
-        table.add_row(label, _mean(PROFIT, row.profit), _ahead(row.ahead), *shares)
+        profit, *shares = (_mean(metric, getattr(row, key), digits[key]) for key, metric in COLUMNS.items())
+        table.add_row(label, profit, _ahead(row.ahead, digits["ahead"]), *shares)
     if e.bound is not None and e.behind is not None:
-        table.add_row(f"[dim]{BOUND}[/]", _mean(PROFIT, e.bound), _ahead(negated(e.behind)), "", "")
+        behind = _ahead(negated(e.behind), digits["ahead"])
+        table.add_row(f"[dim]{BOUND}[/]", _mean(PROFIT, e.bound, digits["profit"]), behind, "", "")
     return table
 
 
@@ -68,16 +71,22 @@ def negated(e: Estimate) -> Estimate:
 
 def share(value: float) -> str:
     """In per cent, with the digits that tell a small one from none."""
-    return f"{100 * value:.{1 if value >= 0.1 or not value else 2}f} %"
+    return f"{100 * value:.{1 if value >= 0.1 or not value else 2}f}\N{NO-BREAK SPACE}%"
 
 
-def _mean(metric: Metric, e: Estimate) -> str:
-    digits = decimals(metric, [e])
+def column_digits(e: Evaluation) -> dict[str, int]:
+    """Digits after the point of each column, and of ``ahead``."""
+    rows = e.rows.values()
+    digits = {key: decimals(metric, [getattr(row, key) for row in rows]) for key, metric in COLUMNS.items()}
+    return digits | {"ahead": decimals(PROFIT, [row.ahead for row in rows if row.ahead is not None])}
+
+
+def _mean(metric: Metric, e: Estimate, digits: int) -> str:
     return f"{number(metric, e.mean, digits)} [dim]±{number(metric, e.half, digits)}[/]"
 
 
-def _ahead(e: Estimate | None) -> str:
+def _ahead(e: Estimate | None, digits: int) -> str:
     if e is None:
         return ""
-    digits, style = decimals(PROFIT, [e]), {1: "green", -1: "red"}.get(e.verdict, "dim")
+    style = {1: "green", -1: "red"}.get(e.verdict, "dim")
     return f"[{style}]{number(PROFIT, e.mean, digits, signed=True)} ±{number(PROFIT, e.half, digits)}[/]"

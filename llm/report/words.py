@@ -14,12 +14,13 @@ from llm.runs import SELF
 if TYPE_CHECKING:
     from llm.tasks.supply_chain import SupplyChainTask
 
-_PARTS = {
-    "seconds_generate": "generation",
-    "seconds_reward": "reward",
-    "seconds_train": "training",
-    "seconds_publish": "publishing",
+PARTS = {
+    "reward_seconds": "reward",
+    "publish_seconds": "publishing",
+    "generation_seconds": "generation",
+    "step_seconds": "all",
 }
+"""Columns of metrics.jsonl: what a step's time goes to, seconds."""
 
 
 def findings(e: Evaluation) -> list[str]:
@@ -33,10 +34,11 @@ def findings(e: Evaluation) -> list[str]:
             continue
         digits = decimals(PROFIT, [row.ahead])
         mean, low, high = (number(PROFIT, value, digits, signed=True) for value in row.ahead[:3])
-        words = {1: "more than", -1: "less than"}.get(row.ahead.verdict, "as far as chance lets us tell as much as")
-        own = " and orders on after the answer in the reward of the training" if name == e.continuation else ""
+        words = {1: f"more than {name}", -1: f"less than {name}"}.get(row.ahead.verdict)
+        words = words or f"as much as {name}, as far as can be told from chance"
+        own = ", and its orders follow the answer in the reward of the training" if name == e.continuation else ""
         phrases.append(
-            f"{words} {name}: {mean} an episode (95\N{NO-BREAK SPACE}% interval {low} to {high}); "
+            f"{words}: {mean} an episode (95\N{NO-BREAK SPACE}% interval {low} to {high}); "
             f"{name} earns {amount(row.profit)} itself{own}"
         )
     return phrases
@@ -91,10 +93,11 @@ def training(settings: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], tas
 
 def times(rows: Sequence[Mapping[str, Any]]) -> str:
     """How a step's time is spent, from the second step on."""
-    rows = rows[1:]
-    sums = {name: sum(row.get(key) or 0.0 for row in rows) for key, name in _PARTS.items()}
-    total = sum(sums.values())
-    if not total:
+    rows = [row for row in rows[1:] if "generation_seconds" in row]
+    if not rows:
         return ""
+    sums = {name: sum(row[key] for row in rows) for key, name in PARTS.items()}
+    total = sums.pop("all")
+    sums["training"] = total - sum(sums.values())
     listed = ", ".join(f"{name} {share(value / total)}" for name, value in sums.items())
     return f"A step took {total / len(rows):.2f} seconds on average: {listed}."
