@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from llm.chat import completion_text, prompt_ids, stop_token_ids
+from llm.chat import completion_texts, prompt_ids, stop_token_ids
 from llm.rollout.engine import Completion, Request, Sampling
 from llm.tasks.task import Message
 
@@ -68,4 +68,4 @@ class EngineGenerate:
             by_prompt = dict(zip(asked, answers, strict=True))
             answers = [by_prompt[ids] for ids in prompts]
         self.tokens += sum(len(answer.token_ids) for answer in answers)
-        return [completion_text(self._tokenizer, answer.token_ids) for answer in answers]
+        return completion_texts(self._tokenizer, [answer.token_ids for answer in answers])

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llm.chat import final_answer
-from llm.tasks.answers import decision
+from llm.tasks.answers import decision, final_text
 from llm.tasks.rules import named_policy
 from llm.tasks.situations import Situation, replay
 from llm.tasks.task import ParseError, Prompt
@@ -88,8 +87,9 @@ def judge_answer(task: SupplyChainTask, prompt: Prompt, text: str, rules: Sequen
     InputError
         An unknown rule.
     """
-    order, error = None, ""
+    order, answer, error = None, "", ""
     try:
+        answer = final_text(text).strip()
         order = task.parse(text)
     except ParseError as reason:
         error = str(reason)
@@ -101,7 +101,7 @@ def judge_answer(task: SupplyChainTask, prompt: Prompt, text: str, rules: Sequen
         prompt=prompt,
         text=text,
         reasoning="\n".join((a or b).strip() for a, b in _REASONING.findall(text)),
-        answer=final_answer(text),
+        answer=answer,
         order=order,
         error=error,
         gain=None if order is None else gains[order],
