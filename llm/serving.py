@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +53,7 @@ def serving(
             adapters=int(beside),
             max_lora_rank=json.loads((path / ADAPTER_CONFIG).read_text())["r"] if beside else 16,
         )
-        pool = start_pool(settings, engines=engines)
+        pool = start_pool(settings, engines=engines, name=f"engine-{secrets.token_hex(3)}")
         try:
             if beside:
                 _publish(pool, path, settings.dtype)
