@@ -24,11 +24,12 @@ def stop_token_ids(tokenizer: Any) -> tuple[int, ...]:
     return tuple(sorted({tokenizer.eos_token_id, *(marks[stop] for stop in _STOPS if stop in marks)}))
 
 
-def completion_text(tokenizer: Any, token_ids: Sequence[int]) -> str:
-    """What a model said in a completion, with its markup, up to the token that ended it."""
-    stops = stop_token_ids(tokenizer)
-    text: str = tokenizer.decode(list(itertools.takewhile(lambda token: token not in stops, token_ids)))
-    return text
+def completion_texts(tokenizer: Any, completions: Sequence[Sequence[int]]) -> list[str]:
+    """What a model said in each completion, with its markup, up to the token that ended it."""
+    stops = set(stop_token_ids(tokenizer))
+    said = [list(itertools.takewhile(lambda token: token not in stops, ids)) for ids in completions]
+    texts: list[str] = tokenizer.batch_decode(said)
+    return texts
 
 
 def final_answer(text: str) -> str:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from llm.chat import completion_text, final_answer, prompt_ids, stop_token_ids
+from llm.chat import completion_texts, final_answer, prompt_ids, stop_token_ids
 from llm.models import load_model, load_tokenizer, resolve
 from llm.tasks.task import Message
 
@@ -97,4 +97,4 @@ class TrainedModel:
                 **sampling,
             )
         answers = ids[:, batch["input_ids"].shape[1] :].tolist()
-        return [completion_text(self.tokenizer, answer) for answer in answers]
+        return completion_texts(self.tokenizer, answers)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llm.chat import completion_text, final_answer, prompt_ids, stop_token_ids
+from llm.chat import completion_texts, final_answer, prompt_ids, stop_token_ids
 from llm.tiny import make_tokenizer
 
 
@@ -27,8 +27,8 @@ def test_harmony_stops_at_two_tokens(tokenizer: Any) -> None:
 def test_the_stop_is_no_text_and_markup_is(tokenizer: Any) -> None:
     text = "<|channel|>final<|message|>Order 25"
     for said in (text + "<|return|>", text, text + "<|call|>" + text):
-        assert completion_text(tokenizer, tokenizer.encode(said)) == text
-    assert completion_text(tokenizer, []) == ""
+        assert completion_texts(tokenizer, [tokenizer.encode(said)]) == [text]
+    assert completion_texts(tokenizer, [[]]) == [""]
 
 
 @pytest.mark.parametrize(
