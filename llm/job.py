@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hmarl.progress import Reporter
 from hmarl.runs import locked
 from llm.runs import EVALUATION, LOG, SELF, SFT, begin, make_task, network_for
-from llm.settings import GRPOSettings, SFTSettings, TrainingSettings, make_settings
+from llm.settings import GRPOSettings, Settings, SFTSettings, make_settings
 
 if TYPE_CHECKING:
     from llm.evaluation import Evaluation
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from llm.trained import TrainedModel
 
 _OBJECT_STORE = 1024**3  # bytes, for weights on their way
+_LOOKED_AT = 64  # prompts
 
 
 def train_grpo(settings: GRPOSettings | None = None, **values: Any) -> TrainedModel:
@@ -53,13 +54,17 @@ def train_sft(settings: SFTSettings | None = None, **values: Any) -> TrainedMode
     return train_from(settings or make_settings(SFTSettings, values, "train_sft"))
 
 
-def train_from(settings: TrainingSettings) -> TrainedModel:
+def train_from(settings: Settings) -> TrainedModel:
     """Either of the two."""
+    from llm.models import resolve
     from llm.trained import TrainedModel
 
-    warnings = settings.validate()
+    settings.validate()
     network = network_for(None, settings.network, settings.set_)
     task = make_task(network, _asked(settings))
+    model = resolve(settings.model)
+    examples = _examples(settings, task)
+    warnings = settings.validate(_longest_prompt(task, model))
     with locked(settings.folder):
         resumed = begin(settings, network)
         reporter = Reporter(settings.folder / LOG)
@@ -67,22 +72,50 @@ def train_from(settings: TrainingSettings) -> TrainedModel:
             reporter.note(f"{'goes on' if resumed else 'begins'}: {settings.model_dump_json()}")
             for warning in warnings:
                 reporter.warn(warning)
-            final = _Job(settings, task, reporter).run()
+            final = _Job(settings, task, model, examples, reporter).run()
         finally:
             reporter.close()
     return TrainedModel(final)
 
 
-def _asked(settings: TrainingSettings) -> dict[str, Any]:
+def _asked(settings: Settings) -> dict[str, Any]:
     """How the task asks and judges; supervised training judges by the defaults."""
     return GRPOSettings.model_validate({"model": settings.model}).model_dump() | settings.model_dump()
+
+
+def _examples(settings: Settings, task: SupplyChainTask) -> list[Example]:
+    """Of the supervised training; none where there is none."""
+    from llm.tasks.demonstrations import demonstrate, read_examples
+
+    if isinstance(settings, SFTSettings) and settings.data is not None:
+        return read_examples(settings.data)
+    if not settings.demonstrations:
+        return []
+    return demonstrate(task, task.heuristic, settings.demonstrations, seed=settings.seed)
+
+
+def _longest_prompt(task: SupplyChainTask, model: Path) -> int:
+    """Tokens of the longest of some prompts."""
+    from llm.chat import prompt_ids
+    from llm.models import load_tokenizer
+
+    tokenizer = load_tokenizer(model)
+    return max(len(prompt_ids(tokenizer, prompt.messages)) for prompt in task.prompts(_LOOKED_AT, 0))
 
 
 class _Job:
     """The stages of a training, each left out where it is done already."""
 
-    def __init__(self, settings: TrainingSettings, task: SupplyChainTask, reporter: Reporter) -> None:
-        self.settings, self.task, self.reporter = settings, task, reporter
+    def __init__(
+        self,
+        settings: Settings,
+        task: SupplyChainTask,
+        model: Path,
+        examples: list[Example],
+        reporter: Reporter,
+    ) -> None:
+        self.settings, self.task, self.model, self.examples = settings, task, model, examples
+        self.reporter = reporter
         self.folder, self.asked = settings.folder, _asked(settings)
 
     def run(self) -> Path:
@@ -100,10 +133,9 @@ class _Job:
         self.reporter.say(f"report: {report}")
         return final
 
-    def _train(self, settings: TrainingSettings) -> Path:
+    def _train(self, settings: Settings) -> Path:
         if isinstance(settings, GRPOSettings):
             return self._grpo(settings)
-        assert isinstance(settings, SFTSettings)
         return self._sft(settings, self.folder)
 
     def _stage(self, title: str) -> Callable[[str], None]:
@@ -121,27 +153,18 @@ class _Job:
 
         if (folder / FINAL).exists():
             return folder / FINAL
-        examples = self._examples(settings)
         done = self._stage("supervised training")
-        final = sft(settings, examples, folder, self.reporter)
-        done(f"{len(examples)} examples")
+        final = sft(settings, self.examples, folder, self.reporter)
+        done(f"{len(self.examples)} examples")
         return final
 
-    def _examples(self, settings: SFTSettings) -> list[Example]:
-        from llm.tasks.demonstrations import demonstrate, read_examples
-
-        if settings.data is not None:
-            return read_examples(settings.data)
-        return demonstrate(self.task, self.task.heuristic, settings.demonstrations, seed=settings.seed)
-
     def _grpo(self, settings: GRPOSettings) -> Path:
-        from llm.models import resolve
         from llm.serving import serving
         from llm.trainers.grpo import FINAL, grpo
 
         if (self.folder / FINAL).exists():
             return self.folder / FINAL
-        model = resolve(settings.model)
+        model = self.model
         if settings.demonstrations:
             model = self._sft(_first(settings), self.folder / SFT)
         started = self._stage("engines")

@@ -7,9 +7,9 @@ import sys
 
 from hmarl import command
 from hmarl.errors import unknown
-from llm.settings import GRPOSettings, SFTSettings, TrainingSettings
+from llm.settings import GRPOSettings, SFTSettings
 
-ALGORITHMS: dict[str, type[TrainingSettings]] = {"grpo": GRPOSettings, "sft": SFTSettings}
+ALGORITHMS: dict[str, type[SFTSettings] | type[GRPOSettings]] = {"grpo": GRPOSettings, "sft": SFTSettings}
 _USAGE = """usage: python -m llm.train grpo|sft [options]
 
 Train a language model to order.

@@ -1,0 +1,127 @@
+"""``python -m llm.train``: what a run leaves behind, how it goes on, how it ends."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import llm
+from llm.settings import GRPOSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(module: str, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=timeout
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs") / "first"
+
+
+@pytest.fixture(scope="module")
+def done(folder: Path) -> subprocess.CompletedProcess[str]:
+    """The whole job, as short as it goes."""
+    return command("llm.train", "grpo", "--quick", "--output-dir", str(folder), "--json")
+
+
+def test_a_whole_training_by_command(done: subprocess.CompletedProcess[str], folder: Path) -> None:
+    assert done.returncode == 0, done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last["model"] == str(folder / "final")
+    rows = last["evaluation"]["rows"]
+    assert {"model", "after supervised training", "random", "heuristic", "base_stock"} <= rows.keys()
+    assert rows["heuristic"]["profit"]["mean"] == pytest.approx(1675, abs=250)
+    assert (
+        last["evaluation"]["bound"]["mean"]
+        > rows["order_up_to:80"]["profit"]["mean"]
+        > rows["random"]["profit"]["mean"]
+    )
+    for name in ("config.yaml", "train.log", "metrics.jsonl", "ledger.csv", "evaluation.json", "report.html"):
+        assert (folder / name).stat().st_size > 0, name
+    assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert list((folder / "tensorboard").iterdir())
+
+
+def test_every_prompt_is_in_the_ledger_once(done: subprocess.CompletedProcess[str], folder: Path) -> None:
+    settings = GRPOSettings(quick=True)
+    rows = list(csv.DictReader((folder / "ledger.csv").open()))
+    assert sorted((int(row["epoch"]), int(row["number"])) for row in rows) == [(0, k) for k in range(settings.episodes)]
+    steps = [json.loads(line)["steps"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, settings.steps + 1))
+
+
+def test_the_model_loads_as_any_other(done: subprocess.CompletedProcess[str], folder: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(folder / "final")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "final")
+    assert model.get_input_embeddings().weight.shape[0] >= len(tokenizer)
+
+
+def test_the_same_command_again_trains_nothing_anew(done: subprocess.CompletedProcess[str], folder: Path) -> None:
+    before = (folder / "final" / "model.safetensors").read_bytes()
+    again = command("llm.train", "grpo", "--quick", "--output-dir", str(folder))
+    assert again.returncode == 0, again.stderr
+    assert (folder / "final" / "model.safetensors").read_bytes() == before
+    assert "reinforcement learning:" not in again.stdout
+
+
+def test_other_settings_are_refused(done: subprocess.CompletedProcess[str], folder: Path) -> None:
+    other = command("llm.train", "grpo", "--quick", "--output-dir", str(folder), "--beta", "0.1")
+    assert other.returncode == 2
+    assert other.stderr.count("\n") == 1
+    assert "beta 0.0, now 0.1: repeat those, or choose another --name" in other.stderr
+
+
+def test_what_follows_a_training(done: subprocess.CompletedProcess[str], folder: Path) -> None:
+    model = str(folder / "final")
+    judged = command("llm.evaluate", "--model", model, "--episodes", "5", "--compare", "heuristic", "--json")
+    assert judged.returncode == 0, judged.stderr
+    assert json.loads(judged.stdout.splitlines()[-1])["episodes"] == 5
+    asked = command("llm.ask", "--model", model, "--seed", "3")
+    assert asked.returncode == 0, asked.stderr
+    assert "Order" in asked.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("grop",), "did you mean grpo"),
+        (("grpo", "--learning_rate", "1"), "did you mean --learning-rate"),
+        (("grpo", "--num-generations", "5"), "num_generations: 5: must divide"),
+        (("grpo", "--model", "nowhere/nothing"), "nowhere/nothing"),
+        (("grpo", "--network", "corner_shp"), "did you mean corner_shop"),
+        (("grpo", "--continuation", "order_up"), "order_up"),
+        (("sft", "--data", "nowhere.jsonl"), "nowhere.jsonl"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    ended = command("llm.train", *arguments, *(["--output-dir", str(folder)] * (len(arguments) > 1)))
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: ")
+    assert ended.stderr.count("\n") == 1
+    assert said in ended.stderr
+    assert not (folder / "config.yaml").exists()
+
+
+def test_without_an_algorithm() -> None:
+    ended = command("llm.train")
+    assert ended.returncode == 2
+    assert "grpo|sft" in ended.stderr
+
+
+@pytest.mark.parametrize("name", llm.__all__)
+def test_what_python_offers(name: str) -> None:
+    offered: Callable[..., object] = getattr(llm, name)
+    assert offered.__name__ == name
