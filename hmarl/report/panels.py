@@ -247,5 +247,5 @@ def readable(axis: Axis, ticks: int = 4) -> None:
 def _short(value: float) -> str:
     for size, letter in ((1e9, "bn"), (1e6, "m"), (1e3, "k")):
         if abs(value) >= size:
-            return f"{value / size:g} {letter}"
+            return f"{value / size:g} {letter}".replace("-", "\N{MINUS SIGN}")
     return f"{value:g}"

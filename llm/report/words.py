@@ -49,10 +49,11 @@ def against_bound(e: Evaluation) -> str:
     if e.bound is None:
         return ""
     model = e.rows[e.model].profit
+    share_of_it = f"the model earns {100 * model.mean / e.bound.mean:.0f}\N{NO-BREAK SPACE}% of that"
+    earned = share_of_it if model.mean > 0 < e.bound.mean else "the model is far from that"
     return (
         f"Whoever knew all demand beforehand could earn at most {amount(e.bound)} an episode (a linear programme a "
-        f"path); the model earns {100 * model.mean / e.bound.mean:.0f}\N{NO-BREAK SPACE}% of that. No policy that does "
-        "not know the future can get there."
+        f"path); {earned}. No policy that does not know the future can get there."
     )
 
 
