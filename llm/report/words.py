@@ -68,17 +68,18 @@ def training(settings: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], tas
     weights = f"adapters (LoRA) of rank {settings['lora_r']}" if settings["use_lora"] else "all its weights"
     steps = int(rows[-1]["steps"]) if rows else 0
     sentences = [f"The model is {settings['model']}; {weights} were trained."]
-    if settings.get("demonstrations"):
-        sentences.append(
-            f"It first learned from {settings['demonstrations']:,} episodes of the heuristic (supervised fine-tuning)."
-        )
-    if "num_generations" not in settings:
+    alone = "num_generations" not in settings
+    if alone or settings["demonstrations"]:
+        shown = settings.get("data") or f"{settings['demonstrations']:,} episodes of the heuristic"
+        sentences.append(f"It {'' if alone else 'first '}learned from {shown} (supervised fine-tuning).")
+    if alone:
         return sentences
     rule = "the model itself" if settings["continuation"] == SELF else task.continuation_name
     groups = settings["batch_size"] * settings["gradient_accumulation_steps"] * settings["workers"]
     groups //= settings["num_generations"]
     sentences += [
-        f"Then it answered {groups:,} questions a step, each {settings['num_generations']} times, for {steps:,} steps "
+        f"{'Then it' if settings['demonstrations'] else 'It'} answered {groups:,} questions a step, each "
+        f"{settings['num_generations']} times, for {steps:,} steps "
         "(group-relative policy optimisation), and learned to prefer the better answers of each group.",
         f"An answer is worth what its order earns more than the order of {rule} would have earned in the same state, "
         f"mean over {task.rollout.futures} demand paths of {task.rollout.days} days; {rule} decides what follows in "

@@ -15,7 +15,7 @@ from hmarl.report.statistics import Estimate
 from llm.evaluation import Evaluation, Row
 from llm.report.html import write_report
 from llm.report.plots import comparison_figure, training_figure
-from llm.settings import GRPOSettings
+from llm.settings import GRPOSettings, SFTSettings
 from llm.variation import Variation
 
 
@@ -129,6 +129,19 @@ def test_a_run_without_bound_or_metrics_has_a_page(run, evaluation):
     assert "lead times vary." in words
     assert "How it learned" not in words
     assert "clairvoyant" not in words
+
+
+def test_a_run_of_demonstrations_alone_and_a_model_that_loses_money(run, evaluation):
+    settings = {k.removesuffix("_"): v for k, v in SFTSettings(data="ours.jsonl").model_dump(mode="json").items()}
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "settings": settings}))
+    rows = {**evaluation.rows, "grpo": row(-1900.0)}
+    words = Page(write_report(run, Evaluation(**{**vars(evaluation), "rows": rows})).read_text()).words
+    assert (
+        "The model is tiny; all its weights were trained. It learned from ours.jsonl (supervised fine-tuning)." in words
+    )
+    assert "the model is far from that" in words
+    assert "python -m llm.train sft --data ours.jsonl" in words
 
 
 def test_pictures_hold_what_they_should(evaluation):
