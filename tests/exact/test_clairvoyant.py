@@ -6,6 +6,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hmarl.errors import InputError
 from hmarl.exact import clairvoyant_profit
@@ -13,6 +15,7 @@ from hmarl.network import Network, load_network
 from hmarl.policies import make_policy, simulate
 from hmarl.simulator import Simulator
 from hmarl.simulator.costs import day_costs
+from tests.simulator.networks import random_networks
 
 SHOP = {"lead_time": 1, "opening_stock": 2, "price": 10, "unit_cost": 4, "holding_cost": 1, "shortage_cost": 3}
 
@@ -110,6 +113,29 @@ def test_no_rule_earns_more_on_any_path(name, days):
         )
         found = clairvoyant_profit(network, played.trace["demand"].swapaxes(0, 1), warmup=2)
         assert (found >= played.metrics["profit"] * (days - 2) - 1e-6).all()
+
+
+_CERTAIN = {"reliability": 1, "order_loss": 0, "shipment_loss": 0, "outages": [], "price": 7, "unit_cost": 3,
+            "holding_cost": 1, "shortage_cost": 2, "order_cost": 1}  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(random_networks(), st.integers(0, 4), st.integers(0, 2**31))
+def test_no_orders_earn_more_on_any_tree(network, lead_time, seed):
+    """Storage and order capacity, minimum orders, packs, reviews, delays, late orders, several SKUs, warm-up."""
+    data = network.model_dump()
+    nodes = {name: {**node, **_CERTAIN, "lead_time": lead_time} for name, node in data["nodes"].items()}
+    network = Network.model_validate({**data, "nodes": nodes})
+    days, warmup, paths = 9, 3, 4
+    simulator, rng = Simulator(network, paths, seed), np.random.default_rng(seed)
+    demand, profit = np.zeros((paths, days, *simulator.shape[1:])), np.zeros(paths)
+    for day in range(days):
+        orders = rng.uniform(0, 40, simulator.shape) * (rng.random(simulator.shape) < 0.6)
+        outcome = simulator.step(orders)
+        demand[:, day] = outcome.demand
+        if day >= warmup:
+            profit += day_costs(simulator.params, outcome).profit.sum((1, 2))
+    assert (clairvoyant_profit(network, demand, warmup) >= profit - 1e-6).all()
 
 
 def test_paths_do_not_meet():
