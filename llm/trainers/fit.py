@@ -15,7 +15,6 @@ from llm.trainers.journal import Journal, Row
 RUN = "training"  # the folder below the storage in which Ray Train keeps checkpoints
 _ATTEMPTS = 3  # of a step that workers die in
 _POLL = "0.1"  # seconds between two of Ray Train's looks at its workers: they wait for it when they report
-
 Loop = Callable[[dict[str, Any]], None]
 
 
@@ -76,16 +75,17 @@ def fit(loop: Loop, config: dict[str, Any], placement: Placement, journal: Journ
         begun = journal.step
         try:
             return _once(loop, config, placement, journal).checkpoint
-        except ControllerError as error:
-            raise TrainingFailed(line(error.controller_failure)) from error
-        except WorkerGroupError as error:
-            failures = error.worker_failures
+        except (ControllerError, WorkerGroupError) as error:
+            one = isinstance(error, ControllerError)  # a worker died while the others were started
+            failures = {0: error.controller_failure} if one else error.worker_failures
             cause = _cause(failures)
             attempts = attempts + 1 if journal.step == begun else 1
             if isinstance(cause, InputError):
                 raise cause from None
-            if not _killed(failures) or attempts == _ATTEMPTS:
+            if not _killed(failures):
                 raise TrainingFailed(line(cause)) from cause
+            if attempts == _ATTEMPTS:
+                raise TrainingFailed(f"workers died {attempts} times after step {begun}: {line(cause)}") from cause
             journal.reporter.warn(f"a training worker died after step {journal.step}: starting again from there")
 
 
@@ -137,16 +137,19 @@ def _writer(path: Path) -> Any:
 
 
 def _killed(failures: dict[int, Exception]) -> bool:
-    """Whether a worker died, rather than raised."""
-    from ray.exceptions import RayActorError
+    """Whether a worker, or a process it asked, died: Ray says so, and not the loop."""
+    from ray.exceptions import RayError
+    from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError
 
-    return any(isinstance(error, RayActorError) for error in failures.values())
+    deaths = (RayError, WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError)
+    return any(isinstance(error, deaths) for error in failures.values())
 
 
 def _cause(failures: dict[int, Exception]) -> Exception:
     """The error that others follow from: workers whose neighbour is gone lose their connection to it."""
-    causes = [getattr(error, "_base_exc", error) for error in failures.values()]
-    return min(causes, key=lambda error: any(word in str(error).lower() for word in ("connection", "gloo", "nccl")))
+    return min(
+        failures.values(), key=lambda error: any(word in str(error).lower() for word in ("connection", "gloo", "nccl"))
+    )
 
 
 def line(error: BaseException) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,8 @@ def quiet() -> None:
     import transformers
     from transformers.utils import logging
 
+    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
+    warnings.simplefilter("ignore", FutureWarning)
     transformers.logging.set_verbosity_error()
     logging.disable_progress_bar()
     datasets.disable_progress_bars()
