@@ -199,25 +199,27 @@ class _Job:
         before = self.folder / SFT / final.name
         if before.exists():
             with self._answering(before) as generate:
-                policy = LanguageModelPolicy(task, generate)
+                policy = LanguageModelPolicy(task, generate(0.0))
                 supervised = play(task.network, policy, settings.compare_episodes, settings.seed)
-            compare = {"after supervised training": supervised} | compare
+            compare = {SFT: supervised} | compare
         with self._answering(final) as generate:
             found = evaluate(
                 task,
-                generate,
+                generate(0.0),
                 episodes=settings.compare_episodes,
                 seed=settings.seed,
                 compare=compare,
                 continuation=None if own else task.continuation_name,
+                sampled=generate(self.asked["temperature"]),
+                temperature=self.asked["temperature"],
             )
         done(f"{settings.compare_episodes} episodes")
         found.save(path)
         return found
 
     @contextmanager
-    def _answering(self, model: Path) -> Iterator[Generate]:
-        """A model's likeliest answers."""
+    def _answering(self, model: Path) -> Iterator[Callable[[float], Generate]]:
+        """A model's answers, sampled at a temperature; 0: the likeliest."""
         from llm.generation import EngineGenerate
         from llm.models import load_tokenizer
         from llm.serving import serving
@@ -230,7 +232,10 @@ class _Job:
             tensor_parallel=asked["tensor_parallel"],
             max_model_len=asked["max_prompt_length"] + asked["max_completion_length"],
         ) as pool:
-            yield EngineGenerate(pool.generate, load_tokenizer(model), max_tokens=asked["max_completion_length"])
+            tokenizer, longest, seed = load_tokenizer(model), asked["max_completion_length"], self.settings.seed
+            yield lambda temperature: EngineGenerate(
+                pool.generate, tokenizer, max_tokens=longest, temperature=temperature, seed=seed
+            )
 
 
 _OF_ITS_OWN = {

@@ -10,6 +10,7 @@ from hmarl.simulator import compile_network
 
 _OWN = {
     "corner_shop": {
+        "random": "random:high=100",
         "heuristic": "s_Q:reorder_point=39,quantity=50",  # 50 when stock and pending are under 40
         "order_up_to": "order_up_to:80",
         "cover": "cover:6",
