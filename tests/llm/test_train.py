@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +72,32 @@ def test_the_same_command_again_trains_nothing_anew(done: subprocess.CompletedPr
     assert again.returncode == 0, again.stderr
     assert (folder / "final" / "model.safetensors").read_bytes() == before
     assert "reinforcement learning:" not in again.stdout
+
+
+def test_a_killed_training_goes_on_as_if_nothing_had_been(
+    done: subprocess.CompletedProcess[str], folder: Path, tmp_path: Path
+) -> None:
+    """SIGKILL of the command itself in the middle of a step; all of Ray dies with it. Equal weights, bit for bit: engines
+    and trainers see the same numbers in the same batches, and a step that was begun is done again from its start."""
+    from safetensors.numpy import load_file
+
+    killed = tmp_path / "killed"
+    arguments = [sys.executable, "-m", "llm.train", "grpo", "--quick", "--output-dir", str(killed)]
+    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    metrics = killed / "metrics.jsonl"
+    while process.poll() is None and not (metrics.exists() and len(metrics.read_text().splitlines()) >= 7):
+        time.sleep(0.05)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (killed / "final").exists()
+    again = command("llm.train", "grpo", "--quick", "--output-dir", str(killed))
+    assert again.returncode == 0, again.stderr
+    assert "supervised training:" not in again.stdout
+    for name in ("ledger.csv", "evaluation.json"):
+        assert (killed / name).read_bytes() == (folder / name).read_bytes(), name
+    weights, expected = (load_file(where / "final" / "model.safetensors") for where in (killed, folder))
+    assert weights.keys() == expected.keys()
+    assert max(float(abs(weights[name] - expected[name]).max()) for name in expected) == 0
 
 
 def test_other_settings_are_refused(done: subprocess.CompletedProcess[str], folder: Path) -> None:
