@@ -40,6 +40,7 @@ class VLLMEngine:
         if on_cpu:
             options |= {
                 "enforce_eager": True,
+                "block_size": 32,  # the least: prompts that begin alike share whole blocks
                 "kv_cache_memory_bytes": int(settings.kv_cache_gb * 2**30),
                 "enable_chunked_prefill": False,  # after part of a prompt vLLM winds generators back: not on a CPU
                 "max_num_batched_tokens": max(settings.max_batched_tokens, settings.max_model_len),
