@@ -34,9 +34,10 @@ class Board:
         self._manifests[version] = weights.manifest
         self._weights[version] = ray.put(weights)
         self._newest = version
-        for other in [*self._weights]:
+        for other in [*self._manifests]:
             if other > version or other <= version - self._keep:
-                del self._weights[other], self._manifests[other]
+                del self._manifests[other]
+                self._weights.pop(other, None)
 
     def manifest(self, version: int | None = None) -> Manifest:
         """Of a version, the newest where none is named.

@@ -78,7 +78,10 @@ class VLLMEngine:
             lora_request=self._adapter,
             use_tqdm=False,
         )
-        return [[_completion(answer, sampling) for answer in output.outputs] for output in outputs]
+        answers = [[_completion(answer, sampling) for answer in output.outputs] for output in outputs]
+        if sampling.temperature == 0:  # asked for once
+            return [only * request.n for only, request in zip(answers, requests, strict=True)]
+        return answers
 
     def score(self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> list[list[float]]:
         from vllm import SamplingParams
@@ -161,7 +164,7 @@ def _parameters(request: Request, sampling: Sampling) -> Any:
     from vllm.sampling_params import StructuredOutputsParams
 
     return SamplingParams(
-        n=request.n,
+        n=request.n if sampling.temperature else 1,
         seed=request.seed * _SEEDS % 2**62,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
