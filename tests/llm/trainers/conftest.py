@@ -17,7 +17,7 @@ from llm.tasks.supply_chain import SupplyChainTask
 from llm.trainers.grpo import grpo
 from llm.trainers.sft import sft
 
-SFT: dict[str, Any] = {"model": "tiny", "steps": 30, "batch_size": 64, "learning_rate": 4e-3, "save_steps": 10}
+SFT: dict[str, Any] = {"model": "tiny", "steps": 80, "batch_size": 128, "learning_rate": 4e-3, "save_steps": 20}
 GRPO: dict[str, Any] = {
     "model": "tiny",
     "episodes": 32,
