@@ -20,12 +20,12 @@ def parser_of(name: str, doc: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def chosen(parser: argparse.ArgumentParser, only: str, names: Sequence[str]) -> list[str]:
-    """The names of ``--only``, split at commas; ends with status 2 at one that is none of `names`."""
+def chosen(parser: argparse.ArgumentParser, only: str, names: Sequence[str], option: str = "--only") -> list[str]:
+    """The names of an option, split at commas; ends with status 2 at one that is none of `names`."""
     wanted = only.split(",")
     for name in wanted:
         if name not in names:
-            parser.error(f"--only: {name!r}: some of {', '.join(names)}")
+            parser.error(f"{option}: {name!r}: some of {', '.join(names)}")
     return wanted
 
 

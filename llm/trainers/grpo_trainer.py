@@ -142,6 +142,28 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
         return logps, None if found[0][1] is None else torch.cat([part for _, part in found]), None
 
 
+def grpo_arguments(settings: GRPOSettings) -> dict[str, Any]:
+    """Arguments of TRL's GRPOTrainer.
+
+    The loss is Dr. GRPO's (Liu et al. 2025, "Understanding R1-Zero-Like Training"): the advantage is the reward less
+    the mean of its group, without their spread, and long answers count no more than short ones for each token.
+    """
+    return worker.arguments(settings, settings.steps) | {
+        "num_generations": settings.num_generations,
+        "num_iterations": settings.iterations,
+        "epsilon": settings.clip,
+        "epsilon_high": settings.clip_high,
+        "beta": settings.beta,
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "max_completion_length": settings.max_completion_length,
+        "scale_rewards": "none",
+        "loss_type": "dr_grpo",
+        "shuffle_dataset": False,
+        "use_vllm": False,
+    }
+
+
 def make_trainer(
     settings: GRPOSettings,
     task: SupplyChainTask,
@@ -151,31 +173,12 @@ def make_trainer(
     dtype: str,
     path: Path,
 ) -> Trainer:
-    """The trainer of a worker.
-
-    The loss is Dr. GRPO's (Liu et al. 2025, "Understanding R1-Zero-Like Training"): the advantage is the reward less
-    the mean of its group, without their spread, and long answers count no more than short ones for each token.
-    """
+    """The trainer of a worker."""
     model.config._name_or_path = settings.reference_model or str(path)  # where TRL loads a reference from
-    arguments = GRPOConfig(
-        **worker.arguments(settings, settings.steps),
-        num_generations=settings.num_generations,
-        num_iterations=settings.iterations,
-        epsilon=settings.clip,
-        epsilon_high=settings.clip_high,
-        beta=settings.beta,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        max_completion_length=settings.max_completion_length,
-        scale_rewards="none",
-        loss_type="dr_grpo",
-        shuffle_dataset=False,
-        use_vllm=False,
-    )
     made: list[Trainer] = []
     trainer = Trainer(
         model=model,
-        args=arguments,
+        args=GRPOConfig(**grpo_arguments(settings)),
         # A generation is an epoch of the Trainer: place k of it, whose prompt follows from the step.
         train_dataset=Dataset.from_dict({"prompt": [str(k) for k in range(settings.groups_a_step)]}),
         reward_funcs=_reward,
