@@ -102,9 +102,7 @@ def asked(path: Path, ends: bool) -> tuple[list[Request], Sampling]:
 
     tokenizer = AutoTokenizer.from_pretrained(path)
     prompts = SupplyChainTask(NETWORK, economics=False).prompts(GROUPS, 0)
-    requests = [
-        Request(tuple(prompt_ids(tokenizer, prompt.messages)), prompt.number, ANSWERS) for prompt in prompts
-    ]
+    requests = [Request(tuple(prompt_ids(tokenizer, prompt.messages)), prompt.number, ANSWERS) for prompt in prompts]
     return requests, Sampling(LONGEST, stop_token_ids=stop_token_ids(tokenizer) if ends else ())
 
 
@@ -284,7 +282,9 @@ def show(result: Mapping[str, Any]) -> None:
     """The tables."""
     sizes = result.get("sizes", [])
     if sizes:
-        print("Generation alone, tokens/s        ours         TRL   ratio   tokens of an answer: 10 %, median, 90 %, mean")
+        print(
+            "Generation alone, tokens/s        ours         TRL   ratio   tokens of an answer: 10 %, median, 90 %, mean"
+        )
     for size in sizes:
         for table in size["generation"]:
             rates, tokens = table["tokens_per_second"], table["tokens"][OURS]

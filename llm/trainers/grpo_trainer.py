@@ -23,6 +23,7 @@ from llm.trainers.rollouts import Answers, Rollouts
 EXACT = 1e-4  # largest difference of a log-probability between trainer and engine in float32
 _LOOSE = 3.0  # times the difference at the start, in other types
 _LEAST = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.02}  # tolerance of a fingerprint
+_MOST = 3.0  # probability of an answer by the trainer over that by the engine; above it is not trained on
 _NAMES = {  # TRL's -> ours
     "loss": "loss",
     "reward": "reward",
@@ -35,14 +36,17 @@ _NAMES = {  # TRL's -> ours
     "completions/mean_length": "completion_length",
     "completions/clipped_ratio": "cut_off",
     "clip_ratio/region_mean": "clip_fraction",
-    "sampling/sampling_logp_difference/mean": "mismatch_mean",
-    "sampling/sampling_logp_difference/max": "mismatch_max",
-    "sampling/importance_sampling_ratio/mean": "importance_ratio",
+    "mismatch_mean": "mismatch_mean",
+    "importance_ratio": "importance_ratio",
 }
 
 
 class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
-    """Answers come from `rollouts` on rank 0; the others are told theirs."""
+    """Answers come from `rollouts` on rank 0; the others are told theirs.
+
+    TRL corrects for the engines' probabilities before it trains, for which it runs the model once more. Here the
+    pass that trains gives the correction too.
+    """
 
     settings: GRPOSettings
     rollouts: Rollouts
@@ -52,6 +56,8 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
     fixed: tuple[int, ...]
     publish_seconds: float
     answered: Answers
+    mismatch_max: float
+    _trained: dict[str, Any] | None = None  # rows of the loss that is being computed
 
     def restore(self, ledger: list[Any], prompts: dict[str, Any]) -> None:
         """Go on with what :meth:`kept` gave."""
@@ -67,7 +73,9 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
         step = self.state.global_step
         if step % self.settings.iterations == 0:
             self.ledger += [(epoch, number, step) for epoch, number in self.answered.places]
-        return {ours: float(logs[name]) for name, ours in _NAMES.items() if name in logs} | self.answered.numbers
+        row = {ours: float(logs[name]) for name, ours in _NAMES.items() if name in logs} | self.answered.numbers
+        row["mismatch_max"], self.mismatch_max = self.mismatch_max, 0.0
+        return row
 
     def publish(self) -> None:
         """Give the engines the weights of now."""
@@ -107,19 +115,40 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
             "reward": self.answered.rewards,
         }
 
-    def _generate_and_score_completions(self, inputs: Any) -> Any:
-        output = super()._generate_and_score_completions(inputs)
-        exact = self.dtype == "float32" and not self.settings.fp16 and self.settings.top_p == 1
-        if exact and not self.settings.constrain and not self.settings.staleness:
-            apart = self._metrics["train"]["sampling/sampling_logp_difference/max"][-1]
-            if apart > EXACT:
-                raise WeightsMismatch(
-                    f"step {self.state.global_step}: the engines' log-probabilities differ from the trainer's by "
-                    f"{apart:.3g}, allowed in float32 are {EXACT:g}"
-                )
-        return output
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
+        self._trained = {**inputs}
+        try:
+            return super()._compute_loss(model, self._trained)
+        finally:
+            self._trained = None
 
-    def _get_per_token_logps_and_entropies(
+    def _get_per_token_logps_and_entropies(self, *arguments: Any, **more: Any) -> Any:
+        found = self._of_different_rows(*arguments, **more)
+        if self._trained is not None:
+            self._correct(self._trained, found[0].detach())
+        return found
+
+    def _correct(self, rows: dict[str, Any], logps: torch.Tensor) -> None:
+        """Weigh the rows' advantages by how likely the trainer thinks them and how likely the engine did."""
+        sampled = rows["sampling_per_token_logps"]
+        known = rows["completion_mask"].bool() & ~sampled.isnan()
+        apart = torch.where(known, rows.get("old_per_token_logps", logps) - sampled, 0.0)
+        ratio = importance(apart)
+        rows["advantages"] = rows["advantages"] * ratio
+        mean = apart.abs().sum() / known.sum().clamp(min=1)
+        seen = self.accelerator.gather(torch.stack([apart.abs().max(), mean, ratio.mean()])[None])
+        highest = float(seen[:, 0].max())
+        self.mismatch_max = max(self.mismatch_max, highest)
+        self._metrics["train"]["mismatch_mean"].append(float(seen[:, 1].mean()))
+        self._metrics["train"]["importance_ratio"].append(float(seen[:, 2].mean()))
+        exact = self.dtype == "float32" and not self.settings.fp16 and self.settings.top_p == 1
+        if exact and not self.settings.constrain and not self.settings.staleness and not highest <= EXACT:
+            raise WeightsMismatch(
+                f"step {self.state.global_step}: the engines' log-probabilities differ from the trainer's by "
+                f"{highest:.3g}, allowed in float32 are {EXACT:g}"
+            )
+
+    def _of_different_rows(
         self, model: Any, input_ids: Any, attention_mask: Any, logits_to_keep: int, batch_size: Any = None, **more: Any
     ) -> Any:
         """Equal rows are computed once. Which they are is known of each chunk by itself: all workers then run the
@@ -140,6 +169,22 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
             found.append((logps[inverse], None if entropies is None else entropies[inverse]))
         logps = torch.cat([part for part, _ in found])
         return logps, None if found[0][1] is None else torch.cat([part for _, part in found]), None
+
+
+def importance(apart: torch.Tensor) -> torch.Tensor:
+    """Weight of each answer: its probability by the trainer over that by the engine; 0 where it is above 3.
+
+    Parameters
+    ----------
+    apart
+        Differences of log-probabilities, ``(answers, tokens)``.
+
+    Notes
+    -----
+    TRL's ``sequence_mask``: what an engine samples very differently is left out rather than weighed.
+    """
+    ratio = apart.sum(-1).exp()
+    return ratio.masked_fill(ratio > _MOST, 0.0)
 
 
 def grpo_arguments(settings: GRPOSettings) -> dict[str, Any]:
@@ -188,15 +233,15 @@ def make_trainer(
     made.append(trainer)
     trainer.settings, trainer.dtype = settings, dtype
     trainer.rollouts = Rollouts(settings, task, pool, tokenizer)
-    trainer.ledger, trainer.tolerance, trainer.publish_seconds = [], math.inf, 0.0
+    trainer.ledger, trainer.tolerance, trainer.publish_seconds, trainer.mismatch_max = [], math.inf, 0.0, 0.0
     trainer.fixed = trainer.rollouts.fixed
     _as_with_vllm(trainer)
     return trainer
 
 
 def _as_with_vllm(trainer: Any) -> None:
-    """Have TRL publish after each step and correct for the engines' log-probabilities, as it does for its own vLLM."""
-    trainer.use_vllm = True
+    """Have TRL publish after each step and keep the engines' log-probabilities, as it does with its own vLLM."""
+    trainer.use_vllm, trainer.vllm_importance_sampling_correction = True, False
     trainer._last_loaded_step = -1
     trainer.vllm_generation = SimpleNamespace(sync_weights=trainer.publish, mode="external")
 

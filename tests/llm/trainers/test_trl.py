@@ -73,6 +73,47 @@ def test_equal_rows_are_computed_once_and_count_as_often_as_they_are(make: Calla
 def test_answers_that_were_not_sampled_are_left_out_of_the_correction(make: Callable[..., Any]) -> None:
     trainer = make(episodes=8, explore=0.5)
     trainer.train()
-    logs = trainer.state.log_history[-2]
-    assert logs["sampling/sampling_logp_difference/max"] < 1e-4
-    assert logs["sampling/importance_sampling_ratio/mean"] == pytest.approx(1, abs=1e-4)
+    assert 0 < trainer.mismatch_max < 1e-4
+    assert trainer.state.log_history[-2]["importance_ratio"] == pytest.approx(1, abs=1e-4)
+
+
+def test_answers_count_by_their_probabilities_ratio() -> None:
+    import torch
+
+    from llm.trainers.grpo_trainer import importance
+
+    apart = torch.log(torch.tensor([[0.5, 0.5, 1.0], [2.0, 1.5, 0.99], [2.0, 2.0, 1.0]]))
+    torch.testing.assert_close(importance(apart), torch.tensor([0.25, 2.97, 0.0]))
+
+
+def test_the_correction_is_trls(make: Callable[..., Any]) -> None:
+    """The same rows give the same loss and gradient as TRL's own correction, which runs the model twice."""
+    import torch
+    from trl import GRPOTrainer
+
+    trainer = make()
+    trainer.dtype, trainer.current_gradient_accumulation_steps = "bfloat16", 1  # engines may differ
+    ids = torch.randint(10, 300, (4, 9), generator=torch.Generator().manual_seed(0))
+    rows = {
+        "prompt_ids": ids[:, :5],
+        "prompt_mask": torch.ones_like(ids[:, :5]),
+        "completion_ids": ids[:, 5:],
+        "completion_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]]),
+        "advantages": torch.tensor([1.0, -2.0, 0.5, 3.0]),
+    }
+    with torch.no_grad():
+        logps, _, _ = trainer._get_per_token_logps_and_entropies(trainer.model, ids, torch.ones_like(ids), 4)
+    sampled = logps - torch.tensor([[0.1, 0.2, 0, 0], [-0.3, 0, 9, 9], [1, 1, 0, 0], [0, torch.nan, -0.1, 0]])
+    ratio = torch.tensor([0.3, -0.3, 2.0, -0.1]).exp()
+    ratio[2] = 0.0
+    assert trainer.vllm_importance_sampling_mode == "sequence_mask" and trainer.vllm_importance_sampling_clip_max == 3
+    gradients = []
+    for theirs in (False, True):
+        trainer.model.zero_grad()
+        trainer.vllm_importance_sampling_correction = theirs
+        compute = GRPOTrainer._compute_loss if theirs else type(trainer)._compute_loss
+        more = {"old_per_token_logps": logps, "importance_sampling_ratio": ratio[:, None]} if theirs else {}
+        compute(trainer, trainer.model, {**rows, "sampling_per_token_logps": sampled, **more}).backward()
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in trainer.model.parameters()]))
+    assert gradients[0].norm() > 0
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
