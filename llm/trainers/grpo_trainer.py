@@ -93,6 +93,7 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
         )
         if self.accelerator.is_main_process:
             self.rollouts.pool.publish(weights)
+            self.rollouts.version = step + 1
             if math.isinf(self.tolerance):  # measured at the start
                 (scored,) = self.rollouts.pool.score([expected.prompt_ids], [expected.completion_ids])
                 apart = max(abs(a - b) for a, b in zip(scored, expected.logprobs, strict=True))

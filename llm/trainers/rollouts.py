@@ -73,6 +73,8 @@ class Rollouts:
         Of the prompts.
     fixed
         Tokens of a prompt that is the same in every run of the task.
+    version
+        Of the weights that answers are asked of.
     """
 
     def __init__(self, settings: GRPOSettings, task: SupplyChainTask, pool: Pool, tokenizer: Any) -> None:
@@ -87,6 +89,7 @@ class Rollouts:
         plan = Plan(settings.groups_a_step, settings.episodes, settings.refresh, settings.own_states)
         self.source = PromptSource(task, plan, settings.epochs, settings.seed, self._own)
         self._ahead: dict[int, tuple[list[Prompt], list[tuple[int, ...]], Any]] = {}
+        self.version = 0
         self.generations = settings.steps // settings.iterations
         self.fixed = self._ids(task.prompts(1, 0)[0].messages)  # of the weights' fingerprint
 
@@ -128,7 +131,7 @@ class Rollouts:
         """The model's likeliest answers, by the newest weights."""
         sampling = Sampling(self.settings.max_completion_length, 0.0, 1.0, self.sampling.stop_token_ids)
         requests = [Request(self._ids(messages), 0) for messages in conversations]
-        replies = self.pool.generate(requests, sampling)
+        replies = self.pool.generate(requests, sampling, self.version)
         return completion_texts(self.tokenizer, [reply.token_ids for (reply,) in replies])
 
     def _ask(self, generation: int) -> tuple[list[Prompt], list[tuple[int, ...]], Any]:
@@ -138,7 +141,7 @@ class Rollouts:
             Request(key, request_seed(self.settings.seed, place), self.settings.num_generations)
             for key, place in zip(ids, self.source.plan.places(generation), strict=True)
         ]
-        return prompts, ids, self.pool.submit(requests, self.sampling)
+        return prompts, ids, self.pool.submit(requests, self.sampling, self.version)
 
     def _ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
         ids = tuple(prompt_ids(self.tokenizer, messages))

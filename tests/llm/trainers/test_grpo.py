@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +34,41 @@ def test_the_finished_run_is_not_done_again(uninterrupted: Any, run_grpo: Callab
     begun = time.monotonic()
     assert run_grpo(uninterrupted.folder).final == uninterrupted.final
     assert time.monotonic() - begun < 1
+
+
+@pytest.mark.slow
+def test_the_same_call_goes_on_where_a_killed_driver_stopped(
+    uninterrupted: Any, run_grpo: Callable[..., Any], supervised: Any, small_grpo: dict[str, Any], tmp_path: Path
+) -> None:
+    values = [json.dumps(small_grpo), str(supervised.final), str(tmp_path)]
+    driver = subprocess.Popen([sys.executable, "-c", _DRIVER, *values])
+    while not any(row["steps"] >= 2 for row in read_rows(tmp_path / "metrics.jsonl")):
+        assert driver.poll() is None
+        time.sleep(0.01)
+    driver.kill()
+    driver.wait()
+    run = run_grpo(tmp_path)
+    assert run.ledger == uninterrupted.ledger
+    assert run.apart(uninterrupted) < APART
+
+
+_DRIVER = """
+import json, sys
+from pathlib import Path
+from hmarl.progress import Reporter
+from hmarl.session import connect
+from llm.rollout.engine import EngineSettings
+from llm.rollout.pool import start_pool
+from llm.settings import GRPOSettings
+from llm.tasks.supply_chain import SupplyChainTask
+from llm.trainers.grpo import grpo
+
+values, model, folder = json.loads(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+with connect(cpus=3):
+    pool = start_pool(EngineSettings(model, kind="vllm", max_model_len=128), engines=1)
+    task = SupplyChainTask("corner_shop", economics=False)
+    grpo(GRPOSettings(**values), task, pool, Path(model), folder, Reporter(folder / "train.log", quiet=True))
+"""
 
 
 def test_two_workers_share_the_model_out_and_learn_the_same(

@@ -15,12 +15,13 @@ from llm.tasks.supply_chain import SupplyChainTask
 @pytest.fixture
 def make(task: SupplyChainTask, supervised: Any, taught_pool: Any, small_grpo: dict[str, Any]) -> Callable[..., Any]:
     """A trainer in this process."""
-    from llm.models import load_model, load_tokenizer
+    from llm.models import LoraSettings, load_model, load_tokenizer
     from llm.trainers.grpo_trainer import make_trainer
 
     def trainer(**values: Any) -> Any:
         settings = GRPOSettings(**{**small_grpo, **values})
-        model, tokenizer = load_model(supervised.final), load_tokenizer(supervised.final)
+        lora = LoraSettings(r=4, alpha=8) if settings.use_lora else None
+        model, tokenizer = load_model(supervised.final, lora=lora), load_tokenizer(supervised.final)
         return make_trainer(settings, task, taught_pool, model, tokenizer, "float32", supervised.final)
 
     return trainer
@@ -68,6 +69,31 @@ def test_equal_rows_are_computed_once_and_count_as_often_as_they_are(make: Calla
         found.append((logps.detach(), entropies.detach(), gradient))
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_answers_are_asked_ahead_of_older_weights(make: Callable[..., Any]) -> None:
+    trainer = make(episodes=24, staleness=1, own_states=0)
+    apart: list[float] = []
+    step = trainer._generate_and_score_completions
+
+    def noted(inputs: Any) -> Any:
+        output = step(inputs)
+        apart.append(trainer._metrics["train"]["sampling/sampling_logp_difference/max"][-1])
+        return output
+
+    trainer._generate_and_score_completions = noted
+    trainer.train()
+    assert apart[0] < 1e-4
+    assert min(apart[1:]) > 1e-3
+
+
+def test_adapters_are_merged_for_engines_that_cannot_serve_them(make: Callable[..., Any]) -> None:
+    make().publish()  # other tests' weights are in the engine: of adapters only what they change is sent
+    trainer = make(episodes=24, use_lora=True)
+    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items() if "lora" not in name}
+    trainer.train()
+    assert trainer.state.log_history[-2]["sampling/sampling_logp_difference/max"] < 1e-4
+    assert all((trainer.model.state_dict()[name] == tensor).all() for name, tensor in before.items())
 
 
 def test_answers_that_were_not_sampled_are_left_out_of_the_correction(make: Callable[..., Any]) -> None:
