@@ -125,7 +125,8 @@ def test_the_correction_is_trls(make: Callable[..., Any]) -> None:
     sampled = logps - torch.tensor([[0.1, 0.2, 0, 0], [-0.3, 0, 9, 9], [1, 1, 0, 0], [0, torch.nan, -0.1, 0]])
     ratio = torch.tensor([0.3, -0.3, 2.0, -0.1]).exp()
     ratio[2] = 0.0
-    assert trainer.vllm_importance_sampling_mode == "sequence_mask" and trainer.vllm_importance_sampling_clip_max == 3
+    assert trainer.vllm_importance_sampling_mode == "sequence_mask"
+    assert trainer.vllm_importance_sampling_clip_max == 3
     gradients = []
     for theirs in (False, True):
         trainer.model.zero_grad()
