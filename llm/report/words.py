@@ -90,7 +90,23 @@ def training(settings: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], tas
             "So the reward holds what that rule knows: the training is an approximate rollout over it, "
             "and what the rule earns by itself stands in the table below."
         )
+    sentences += [_copied(row) for row in rows if "imitation" in row][-1:]
+    validated = [row for row in rows if "best_step" in row]
+    if validated:
+        sentences.append(
+            f"It has the weights of step {validated[-1]['best_step']:,}: of {len(validated)} validations that one "
+            "earned most."
+        )
     return sentences
+
+
+def _copied(row: Mapping[str, Any]) -> str:
+    """What the copy of the model was worth that went on after its answers."""
+    return (
+        "What decides is a small network that was fitted to the model's own decisions again and again: no rule is in "
+        f"the reward. The last, of step {row['steps']:,}, took {share(row['imitation'])} of them alike and earned "
+        f"{number(PROFIT, row['continuation_profit'], 0)} an episode by itself on validation paths."
+    )
 
 
 def times(rows: Sequence[Mapping[str, Any]]) -> str:

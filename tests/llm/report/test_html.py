@@ -121,6 +121,23 @@ def test_it_is_safe_and_asks_nothing_of_the_network(run):
     assert not re.search(r"https?://(?!www\.w3\.org/)", text)
 
 
+def test_a_run_judged_by_itself_says_by_what_and_which_weights_it_has(run):
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["settings"]["continuation"] = "self"
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    copied = {"imitation": 0.875, "continuation_profit": 3512.4}
+    steps = [
+        {"steps": 1, "loss": 0.1, **copied},
+        {"steps": 10, "validation_profit": 3600.0, "best_step": 10},
+        {"steps": 20, "validation_profit": 3500.0, "best_step": 10},
+    ]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
+    words = Page(write_report(run).read_text()).words
+    assert "The last, of step 1, took 87.5 % of them alike and earned 3,512 an episode by itself" in words
+    assert "It has the weights of step 10: of 2 validations that one earned most." in words
+    assert "So the reward holds what that rule knows" not in words
+
+
 def test_a_run_without_bound_or_metrics_has_a_page(run, evaluation):
     (run / "metrics.jsonl").unlink()
     (run / "samples.jsonl").unlink()
