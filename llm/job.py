@@ -240,7 +240,7 @@ class _Job:
 
 _OF_ITS_OWN = {
     "name", "output_dir", "batch_size", "gradient_accumulation_steps", "learning_rate", "warmup", "schedule",
-    "max_grad_norm", "save_steps", "storage",
+    "adam_beta2", "max_grad_norm", "save_steps", "storage",
 }  # fmt: skip
 
 

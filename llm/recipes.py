@@ -17,9 +17,11 @@ _GRPO = {
     **_BOTH,
     "demonstrations": 400,
     "learning_rate": 3e-3,
+    "adam_beta2": 0.95,
     "batch_size": 1536,
     "num_generations": 16,
     "episodes": 14_400,
+    "refresh": 10,
     "max_prompt_length": 96,
     "max_completion_length": 16,
 }

@@ -61,6 +61,7 @@ class TrainingSettings(BaseModel):
     )
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the steps in which the learning rate rises from 0")
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="of the learning rate after that")
+    adam_beta2: float = Field(0.999, ge=0, lt=1, description="how much of Adam's mean square gradient a step keeps")
     max_grad_norm: float = Field(1.0, gt=0, description="longer gradients are cut to this norm")
     use_lora: bool = Field(
         True, description="train adapters rather than all weights", json_schema_extra=_env("USE_LORA")
@@ -246,7 +247,16 @@ class GRPOSettings(TrainingSettings):
     )
     margin: float = Field(0.5, ge=0, description="reward below the group's worst of an answer that cannot be read")
     own_states: float = Field(0.5, ge=0, le=1, description="share of prompts from the model's own episodes")
-    refresh: int = Field(25, ge=1, description="optimiser steps between two of its own episodes' drawings")
+    perturb: float = Field(
+        0.15,
+        ge=0,
+        lt=1,
+        description="share of orders in the model's own episodes replaced by one nearby, so that states around its "
+        "path are seen",
+    )
+    refresh: int = Field(
+        25, ge=1, description="optimiser steps between two drawings of its own episodes, and two copies of it"
+    )
     explore: float = Field(0.0, ge=0, lt=1, description="share of answers whose order is replaced by another one")
     eval_steps: int = Field(25, ge=1, description="optimiser steps between two validations")
     evaluation_episodes: int = Field(100, ge=2, le=100_000, description="episodes of a validation")
@@ -285,6 +295,8 @@ class GRPOSettings(TrainingSettings):
             raise InputError(f"episodes: {self.episodes}: at least {self.groups_a_step}, the prompts of one step")
         if self.reference_model and (self.use_lora or not self.beta):
             raise InputError("reference_model: only with use_lora off and beta above 0; an adapter is switched off")
+        if self.continuation == "self" and not self.own_states:
+            raise InputError("own_states: 0: above 0 with the continuation self: the copy learns from own episodes")
         if self.kl_stop and not self.beta:
             raise InputError("kl_stop: only with beta above 0: without it no divergence is measured")
         left = self.episodes * self.epochs % self.groups_a_step

@@ -32,7 +32,7 @@ def grpo(
         Folder of the model or adapter to begin with.
     folder
         Of the run: ``metrics.jsonl``, TensorBoard's events, checkpoints, ``ledger.csv`` (every prompt trained on) and
-        ``final``, the trained model.
+        ``final``, the trained model: the best of those validated.
 
     Returns
     -------
@@ -59,7 +59,12 @@ def grpo(
     with opened(folder, reporter, "GRPO", settings.steps, _words, wandb, settings.model_dump(mode="json")) as journal:
         held = fit(_loop, config, placement, journal)
     with held.as_directory() as kept:
-        ledger = checkpoint.kept(Path(kept), "ledger")
+        ledger, validation, stopped = (
+            checkpoint.kept(Path(kept), name) for name in ("ledger", "validation", "stopped")
+        )
+    if stopped:
+        reporter.say(f"ended early: {stopped}")
+    reporter.say(f"best on validation paths: step {validation['best_step']}, {validation['best']:,.0f} an episode")
     write_atomic(folder / LEDGER, "epoch,number,step\n" + "".join(f"{e},{n},{step}\n" for e, n, step in ledger))
     take_model(held, final)
     return final
@@ -72,18 +77,21 @@ def _words(row: Row) -> str:
 def _loop(config: dict[str, Any]) -> None:
     import ray
 
-    from llm.trainers import checkpoint, worker
+    from llm.trainers import worker
     from llm.trainers.grpo_trainer import make_trainer
+    from llm.trainers.validation import Validation
 
     settings: GRPOSettings = config["settings"]
     worker.quiet()
     dtype = weights_type(settings, config["path"])
     model, tokenizer = worker.load(settings, config["path"], dtype)
     trainer = make_trainer(settings, ray.get(config["task"]), config["pool"], model, tokenizer, dtype, config["path"])
+    validation = Validation(trainer)
     held = ray.train.get_checkpoint()
     if held is not None:
         with held.as_directory() as folder:
-            trainer.restore(checkpoint.kept(Path(folder), "ledger"), checkpoint.kept(Path(folder), "prompts"))
+            trainer.restore(Path(folder))
+            validation.restore(Path(folder))
 
     def due(step: int) -> bool:
         return step % settings.save_steps == 0 and step % settings.iterations == 0
@@ -92,4 +100,7 @@ def _loop(config: dict[str, Any]) -> None:
         above = settings.kl_stop is not None and row["kl"] > settings.kl_stop
         return f"the divergence from the reference is above {settings.kl_stop:g} nats" if above else ""
 
-    worker.train(trainer, worker.Reports(trainer, trainer.row, due, trainer.kept, stop))
+    def kept() -> dict[str, Any]:
+        return {**trainer.kept(), "validation": validation.state()}
+
+    worker.train(trainer, worker.Reports(trainer, trainer.row, due, kept, stop, validation))

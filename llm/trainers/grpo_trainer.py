@@ -58,24 +58,25 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
     answered: Answers
     mismatch_max: float
     _trained: dict[str, Any] | None = None  # rows of the loss that is being computed
+    _last_loaded_step: int  # TRL's
 
-    def restore(self, ledger: list[Any], prompts: dict[str, Any]) -> None:
-        """Go on with what :meth:`kept` gave."""
-        self.ledger = [tuple(row) for row in ledger]
-        self.rollouts.source.restore(prompts)
+    def restore(self, folder: Path) -> None:
+        """Go on with what :meth:`kept` gave for a checkpoint."""
+        self.ledger = [tuple(row) for row in checkpoint.kept(folder, "ledger")]
+        self.rollouts.restore(checkpoint.kept(folder, "rollouts"))
 
     def kept(self) -> dict[str, Any]:
-        """The ledger and the prompts."""
-        return {"ledger": self.ledger, "prompts": self.rollouts.source.state()}
+        """The ledger, the prompts and the model's copies."""
+        return {"ledger": self.ledger, "rollouts": self.rollouts.state()}
 
-    def row(self, logs: dict[str, float]) -> dict[str, float]:
+    def row(self, logs: dict[str, float]) -> dict[str, Any]:
         """What is reported of a step, which is entered in the ledger."""
         step = self.state.global_step
         if step % self.settings.iterations == 0:
             self.ledger += [(epoch, number, step) for epoch, number in self.answered.places]
         row = {ours: float(logs[name]) for name, ours in _NAMES.items() if name in logs} | self.answered.numbers
         row["mismatch_max"], self.mismatch_max = self.mismatch_max, 0.0
-        return row
+        return {**row, "samples": [{"steps": step, **sample} for sample in self.answered.samples]}
 
     def publish(self) -> None:
         """Give the engines the weights of now."""
@@ -98,8 +99,14 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
                 (scored,) = self.rollouts.pool.score([expected.prompt_ids], [expected.completion_ids])
                 apart = max(abs(a - b) for a, b in zip(scored, expected.logprobs, strict=True))
                 self.tolerance = max(_LOOSE * apart, _LEAST[self.dtype])
-        self.tolerance = _told(self.tolerance)
+        self.tolerance = told(self.tolerance)
         self.publish_seconds = time.perf_counter() - begun
+
+    def publish_now(self) -> None:
+        """The same ahead of the next generation, which then has no need to."""
+        if self._last_loaded_step != self.state.global_step:
+            self.publish()
+            self._last_loaded_step = self.state.global_step
 
     def roll(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
         """TRL's rollout function; of the prompts only their number matters."""
@@ -108,7 +115,7 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
         if self.accelerator.is_main_process:
             answers = self.rollouts.answers(generation)
             answers.numbers["publish_seconds"] = self.publish_seconds
-        self.answered = _told(answers).part(self.accelerator.process_index, self.accelerator.num_processes)
+        self.answered = told(answers).part(self.accelerator.process_index, self.accelerator.num_processes)
         return {
             "prompt_ids": self.answered.prompt_ids,
             "completion_ids": self.answered.completion_ids,
@@ -251,7 +258,7 @@ def _reward(prompts: Any, completions: Any, reward: list[float], **more: Any) ->
     return reward
 
 
-def _told(value: Any) -> Any:
+def told(value: Any) -> Any:
     """Rank 0's value, everywhere."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return value

@@ -15,7 +15,7 @@ from hmarl.runs import Metrics, read_rows
 Row = dict[str, Any]
 """Numbers of a step by name; ``steps`` is how many were done."""
 
-METRICS, TENSORBOARD, WANDB = "metrics.jsonl", "tensorboard", "wandb"
+METRICS, SAMPLES, TENSORBOARD, WANDB = "metrics.jsonl", "samples.jsonl", "tensorboard", "wandb"
 
 
 class Journal:
@@ -24,7 +24,7 @@ class Journal:
     Attributes
     ----------
     path
-        Of ``metrics.jsonl``: one row a step; a step that is done again replaces its row.
+        Of ``metrics.jsonl``: one row a step; a step that is done again replaces its row, and its samples beside it.
     step
         The last step passed on.
     """
@@ -39,11 +39,13 @@ class Journal:
 
     @staticmethod
     def append(path: Path, row: Row) -> None:
-        """Add a step's row in the place of what stands there from a time before a restart."""
-        metrics = Metrics(path)
-        if _last_step(path) >= row["steps"]:
-            metrics.cut(row["steps"] - 1)
-        metrics.append(row)
+        """Add a step's row in the place of what stands there from a time before a restart.
+
+        What it has of ``samples``, answers as the report shows them, goes to ``samples.jsonl``.
+        """
+        numbers = {name: value for name, value in row.items() if name != "samples"}
+        _add(path.with_name(SAMPLES), row["steps"], row.get("samples", []))
+        _add(path, row["steps"], [numbers])
 
     def follow(self) -> None:
         """Pass on the rows that are new."""
@@ -53,11 +55,13 @@ class Journal:
         if (status.st_ino, status.st_size) == self._read:
             return
         self._read = (status.st_ino, status.st_size)
+        samples = read_rows(self.path.with_name(SAMPLES))
         for row in read_rows(self.path):
             if row["steps"] > self.step:
                 self.step = row["steps"]
+                shown = [sample for sample in samples if sample["steps"] == self.step]
                 for listener in self.listeners:
-                    listener(row)
+                    listener({**row, "samples": shown} if shown else row)
 
 
 @contextlib.contextmanager
@@ -104,6 +108,8 @@ def _to_board(board: Any) -> Callable[[Row], None]:
         for name, value in row.items():
             if name != "steps" and isinstance(value, int | float):
                 board.add_scalar(name, value, row["steps"])
+        for place, sample in enumerate(row.get("samples", [])):
+            board.add_text(f"sample_{place + 1}", _in_markdown(sample), row["steps"])
 
     return add
 
@@ -126,8 +132,31 @@ def _to_wandb(
         mode="online" if online else "offline",
         settings=wandb.Settings(silent=True, console="off"),
     )
+
+    def log(row: Row) -> None:
+        values = {name: value for name, value in row.items() if name != "steps"}
+        if "samples" in row:
+            columns = list(row["samples"][0])
+            cells = [[sample[column] for column in columns] for sample in row["samples"]]
+            values["samples"] = wandb.Table(columns=columns, data=cells)
+        run.log(values, step=row["steps"])
+
     with run:
-        yield lambda row: run.log({name: value for name, value in row.items() if name != "steps"}, step=row["steps"])
+        yield log
+
+
+def _in_markdown(sample: Row) -> str:
+    """A sample as text that no markup is read into."""
+    return "\n".join(f"    {line}" for name, value in sample.items() for line in f"{name}: {value}".splitlines())
+
+
+def _add(path: Path, step: int, rows: list[Row]) -> None:
+    """Add a step's lines to a file that has none of this or a later step, or is made to."""
+    metrics = Metrics(path)
+    if _last_step(path) >= step:
+        metrics.cut(step - 1)
+    for row in rows:
+        metrics.append(row)
 
 
 def _last_step(path: Path) -> int:

@@ -15,12 +15,12 @@ from hmarl.errors import InputError
 from llm.chat import completion_texts, prompt_ids, stop_token_ids
 from llm.rollout.engine import Completion, Request, Sampling
 from llm.settings import GRPOSettings
-from llm.tasks.decider import LanguageModelPolicy
 from llm.tasks.supply_chain import SupplyChainTask
 from llm.tasks.task import Message, Prompt
+from llm.trainers.own import OwnEpisodes
 from llm.trainers.prompts import Place, Plan, PromptSource
 
-_DAYS_TAKEN = 10  # situations that an episode of the model gives
+_SAMPLES, _EVERY = 2, 10  # answers that are shown, every so many generations and in the last
 _NUMBER = re.compile(r"\d+(?!.*\d)", re.DOTALL)
 Pool = Any
 
@@ -41,6 +41,8 @@ class Answers:
         Of the prompts.
     numbers
         What was measured: seconds, shares, money.
+    samples
+        A few of the answers: ``prompt``, ``answer``, ``order`` (None: it could not be read), ``reward``.
     """
 
     prompt_ids: list[tuple[int, ...]]
@@ -49,6 +51,7 @@ class Answers:
     rewards: list[float]
     places: list[Place]
     numbers: dict[str, float] = field(default_factory=dict)
+    samples: list[dict[str, Any]] = field(default_factory=list)
 
     def part(self, worker: int, workers: int) -> Answers:
         """The share of a worker: rows in their order, equally many for each."""
@@ -61,6 +64,7 @@ class Answers:
             self.rewards[rows],
             self.places,
             self.numbers,
+            self.samples,
         )
 
 
@@ -71,6 +75,8 @@ class Rollouts:
     ----------
     source
         Of the prompts.
+    own
+        The model's own episodes, and the copy of it that judges where nothing else does.
     fixed
         Tokens of a prompt that is the same in every run of the task.
     version
@@ -87,8 +93,9 @@ class Rollouts:
             task.pattern if settings.constrain else None,
         )
         plan = Plan(settings.groups_a_step, settings.episodes, settings.refresh, settings.own_states)
-        self.source = PromptSource(task, plan, settings.epochs, settings.seed, self._own)
-        self._ahead: dict[int, tuple[list[Prompt], list[tuple[int, ...]], Any]] = {}
+        self.own = OwnEpisodes(settings, task, self.generate)
+        self.source = PromptSource(task, plan, settings.epochs, settings.seed, self.own.prompts)
+        self._ahead: dict[int, tuple[list[Prompt], list[tuple[int, ...]], SupplyChainTask, Any]] = {}
         self.version = 0
         self.generations = settings.steps // settings.iterations
         self.fixed = self._ids(task.prompts(1, 0)[0].messages)  # of the weights' fingerprint
@@ -99,7 +106,7 @@ class Rollouts:
         for wanted in range(generation, min(generation + self.settings.staleness + 1, self.generations)):
             if wanted not in self._ahead:
                 self._ahead[wanted] = self._ask(wanted)
-        prompts, ids, asked = self._ahead.pop(generation)
+        prompts, ids, task, asked = self._ahead.pop(generation)
         groups = asked.result()
         generated = time.perf_counter()
         n = self.settings.num_generations
@@ -108,8 +115,10 @@ class Rollouts:
         rng = np.random.default_rng((self.settings.seed, 3, generation))
         explored = [self._explored(reply, rng) for reply in replies]
         texts = completion_texts(self.tokenizer, [reply.token_ids for reply in explored])
-        judgement = self.task.judge([prompt for prompt in prompts for _ in range(n)], texts)
+        judgement = task.judge([prompt for prompt in prompts for _ in range(n)], texts)
         gains = judgement.gains[~np.isnan(judgement.gains)]
+        copied, self.own.numbers = self.own.numbers, {}
+        shown = range(0, _SAMPLES * n, n) if self._is_shown(generation) else ()
         return Answers(
             [key for key in ids for _ in range(n)],
             [reply.token_ids for reply in explored],
@@ -124,8 +133,22 @@ class Rollouts:
                 "unparsed_groups": float(judgement.unparsed_groups),
                 "distinct_answers": _distinct([reply.token_ids for reply in explored], n),
                 "completion_tokens": float(sum(len(reply.token_ids) for reply in replies)),
+                **copied,
             },
+            [
+                {
+                    "prompt": prompts[row // n].messages[-1]["content"],
+                    "answer": texts[row],
+                    "order": judgement.actions[row],
+                    "reward": float(judgement.rewards[row]),
+                }
+                for row in shown
+                if row < len(texts)
+            ],
         )
+
+    def _is_shown(self, generation: int) -> bool:
+        return generation % _EVERY == 0 or generation == self.generations - 1
 
     def generate(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
         """The model's likeliest answers, by the newest weights."""
@@ -134,14 +157,24 @@ class Rollouts:
         replies = self.pool.generate(requests, sampling, self.version)
         return completion_texts(self.tokenizer, [reply.token_ids for (reply,) in replies])
 
-    def _ask(self, generation: int) -> tuple[list[Prompt], list[tuple[int, ...]], Any]:
+    def _ask(self, generation: int) -> tuple[list[Prompt], list[tuple[int, ...]], SupplyChainTask, Any]:
         prompts = self.source.prompts(generation)
+        task = self.own.judging(generation)
         ids = [self._ids(prompt.messages) for prompt in prompts]
         requests = [
             Request(key, request_seed(self.settings.seed, place), self.settings.num_generations)
             for key, place in zip(ids, self.source.plan.places(generation), strict=True)
         ]
-        return prompts, ids, self.pool.submit(requests, self.sampling, self.version)
+        return prompts, ids, task, self.pool.submit(requests, self.sampling, self.version)
+
+    def state(self) -> dict[str, Any]:
+        """Prompts and copies, plain data."""
+        return {"prompts": self.source.state(), "copies": self.own.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with what :meth:`state` gave."""
+        self.source.restore(state["prompts"])
+        self.own.restore(state["copies"])
 
     def _ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
         ids = tuple(prompt_ids(self.tokenizer, messages))
@@ -149,11 +182,6 @@ class Rollouts:
         if len(ids) > longest:
             raise InputError(f"max_prompt_length: {longest}: a prompt has {len(ids)} tokens")
         return ids
-
-    def _own(self, n: int, seed: int) -> list[Prompt]:
-        policy = LanguageModelPolicy(self.task, self.generate)
-        episodes = math.ceil(n / _DAYS_TAKEN)
-        return self.task.prompts_of(self.task.situations_of(policy, episodes, seed, n))
 
     def _explored(self, reply: Completion, rng: np.random.Generator) -> Completion:
         if not self.settings.explore or rng.random() >= self.settings.explore:

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import TrainerCallback
@@ -19,7 +19,10 @@ from llm.settings import TrainingSettings
 from llm.trainers import checkpoint
 from llm.trainers.sharding import check_share, full_state
 
-MODEL = "model"  # the trained model, in the last checkpoint
+if TYPE_CHECKING:
+    from llm.trainers.validation import Validation
+
+MODEL = "model"  # the trained model, in the last checkpoint; with validations the best until then, in each
 
 
 def load(settings: TrainingSettings, path: Path, dtype: str) -> tuple[Any, Any]:
@@ -59,6 +62,7 @@ def arguments(settings: TrainingSettings, steps: int) -> dict[str, Any]:
         "warmup_steps": round(settings.warmup * steps),
         "lr_scheduler_type": {"constant": "constant_with_warmup"}.get(settings.schedule, settings.schedule),
         "max_grad_norm": settings.max_grad_norm,
+        "adam_beta2": settings.adam_beta2,
         "seed": settings.seed,
         "bf16": False,
         "fp16": settings.fp16,
@@ -88,18 +92,21 @@ class Reports(TrainerCallback):
         What the checkpoint holds besides the Trainer's state.
     stop
         Why the training ends after this row, if it does.
+    validation
+        Says so too, and which weights the trained model has: those of the last step where left out.
     """
 
     def __init__(
         self,
         trainer: Any,
-        row: Callable[[dict[str, float]], dict[str, float]],
+        row: Callable[[dict[str, float]], dict[str, Any]],
         due: Callable[[int], bool],
         extra: Callable[[], dict[str, Any]],
-        stop: Callable[[dict[str, float]], str] = lambda row: "",
+        stop: Callable[[dict[str, Any]], str] = lambda row: "",
+        validation: Validation | None = None,
     ) -> None:
         self.trainer = trainer
-        self.row, self.due, self.extra, self.stop = row, due, extra, stop
+        self.row, self.due, self.extra, self.stop, self.validation = row, due, extra, stop, validation
         self._begun = time.perf_counter()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -112,21 +119,28 @@ class Reports(TrainerCallback):
         begun, self._begun = self._begun, time.perf_counter()  # the checkpoint counts in the step that follows
         row: dict[str, Any] = {"steps": step, **self.row(logs), "step_seconds": self._begun - begun}
         reason = self.stop(row)
+        last = bool(reason) or step == state.max_steps
+        if self.validation and (last or self.validation.due(step)):
+            row |= self.validation.run(step)
+            reason = reason or self.validation.stop
+            last = last or bool(reason)
+            self._begun = time.perf_counter()
         if reason:
             control.should_training_stop = True
             row["stopped"] = reason
-        last = bool(reason) or step == state.max_steps
         state.log_history.clear()  # it is in metrics.jsonl
 
         def write(folder: Path) -> None:
             checkpoint.save(folder, self.trainer, {"stopped": reason, **self.extra()})
-            if last:
-                _export(self.trainer, folder / MODEL)
+            if self.validation:
+                self.validation.write(folder)
+            elif last:
+                export_trained(self.trainer, folder / MODEL)
 
         checkpoint.report(row, step, write if last or self.due(step) else None)
 
 
-def _export(trainer: Any, folder: Path) -> None:
+def export_trained(trainer: Any, folder: Path) -> None:
     """Write the trained model; all workers must call it."""
     model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
     state = full_state(model, trained_only=hasattr(model, "peft_config"))

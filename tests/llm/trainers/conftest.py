@@ -24,6 +24,8 @@ GRPO: dict[str, Any] = {
     "num_generations": 8,
     "batch_size": 64,
     "refresh": 2,
+    "eval_steps": 2,
+    "evaluation_episodes": 4,
     "schedule": "constant",
     "warmup": 0,
     "max_completion_length": 8,

@@ -17,6 +17,9 @@ from typing import Any
 import pytest
 
 from hmarl.runs import read_rows
+from llm.evaluation import play
+from llm.tasks.decider import LanguageModelPolicy
+from llm.tasks.supply_chain import SupplyChainTask
 
 APART = 1e-5  # of weights: sums are rounded by the order in which they are made
 
@@ -28,6 +31,55 @@ def test_every_step_is_exact_and_every_prompt_is_trained_once(uninterrupted: Any
     assert rows[0]["parse_failures"] < 0.5
     assert rows[0]["grad_norm"] > 0
     assert uninterrupted.ledger == [f"0,{number},{1 + number // 8}" for number in range(32)]
+
+
+def test_the_trained_model_is_the_best_of_those_validated(uninterrupted: Any, task: SupplyChainTask) -> None:
+    """What was exported earns on validation paths what was measured through the engines."""
+    from llm.generation import EngineGenerate
+    from llm.models import load_tokenizer
+    from llm.rollout.engine import EngineSettings
+    from llm.rollout.transformers_engine import TransformersEngine
+
+    validated = [row for row in uninterrupted.rows if "validation_profit" in row]
+    assert [row["steps"] for row in validated] == [2, 4]
+    best = max(validated, key=lambda row: row["validation_profit"])
+    assert validated[-1]["best_step"] == best["steps"]
+    assert f"best on validation paths: step {best['steps']}" in (uninterrupted.folder / "train.log").read_text()
+    engine = TransformersEngine(EngineSettings(str(uninterrupted.final), kind="transformers", max_model_len=128))
+    generate = EngineGenerate(engine.generate, load_tokenizer(uninterrupted.final), max_tokens=8)
+    played = play(task.network, LanguageModelPolicy(task, generate), 4, split="validation")
+    assert played.profit.mean() == pytest.approx(best["validation_profit"])
+
+
+def test_weights_that_only_get_worse_are_left_behind_in_time(
+    run_grpo: Callable[..., Any], supervised: Any, tmp_path: Path
+) -> None:
+    """The rate is 0 in the first step and then far too high."""
+    run = run_grpo(tmp_path, episodes=64, warmup=0.25, learning_rate=0.3, eval_steps=1, patience=2)
+    assert [row["best_step"] for row in run.rows] == [1, 1, 1]
+    assert run.rows[-1]["stopped"] == "2 validations without a better one than that of step 1"
+    assert "ended early: 2 validations" in (tmp_path / "train.log").read_text()
+    assert run.apart(supervised) == 0
+
+
+def test_samples_are_kept_as_the_report_shows_them(uninterrupted: Any) -> None:
+    samples = read_rows(uninterrupted.folder / "samples.jsonl")
+    assert [sample["steps"] for sample in samples] == [1, 1, 4, 4]
+    assert all(sample["prompt"].endswith("Order?") for sample in samples)
+    for sample in samples:
+        assert (sample["order"] is None) or str(sample["order"]) in sample["answer"]
+
+
+def test_judged_by_a_copy_of_itself_and_killed(run_grpo: Callable[..., Any], tmp_path: Path) -> None:
+    expected = run_grpo(tmp_path / "whole", continuation="self")
+    assert [row["steps"] for row in expected.rows if "imitation" in row] == [1, 3]
+    assert all(0.3 < row["imitation"] <= 1 for row in expected.rows if "imitation" in row)
+    killer = threading.Thread(target=_kill_worker_after, args=(tmp_path / "killed" / "metrics.jsonl", 3), daemon=True)
+    killer.start()
+    run = run_grpo(tmp_path / "killed", continuation="self")
+    killer.join(timeout=1)
+    assert "died" in (tmp_path / "killed" / "train.log").read_text()
+    _check_same(run, expected)
 
 
 def test_the_finished_run_is_not_done_again(uninterrupted: Any, run_grpo: Callable[..., Any]) -> None:
@@ -75,9 +127,7 @@ def test_two_workers_share_the_model_out_and_learn_the_same(
     uninterrupted: Any, run_grpo: Callable[..., Any], tmp_path: Path
 ) -> None:
     run = run_grpo(tmp_path, workers=2, batch_size=32)
-    assert run.ledger == uninterrupted.ledger
-    assert [row["loss"] for row in run.rows] == pytest.approx([row["loss"] for row in uninterrupted.rows], abs=1e-6)
-    assert run.apart(uninterrupted) < APART
+    _check_same(run, uninterrupted)
 
 
 def test_a_killed_worker_costs_nothing_that_is_seen(
@@ -88,8 +138,7 @@ def test_a_killed_worker_costs_nothing_that_is_seen(
     run = run_grpo(tmp_path)
     killer.join(timeout=1)
     assert "died" in (tmp_path / "train.log").read_text()
-    assert run.ledger == uninterrupted.ledger
-    assert run.apart(uninterrupted) < APART
+    _check_same(run, uninterrupted)
 
 
 def test_it_goes_on_with_another_number_of_workers(
@@ -98,8 +147,7 @@ def test_it_goes_on_with_another_number_of_workers(
     half = run_grpo(tmp_path, episodes=16)
     shutil.rmtree(half.final)
     run = run_grpo(tmp_path, workers=2, batch_size=32)
-    assert run.ledger == uninterrupted.ledger
-    assert run.apart(uninterrupted) < APART
+    _check_same(run, uninterrupted)
 
 
 def test_adapters_are_published_beside_their_base(
@@ -120,6 +168,15 @@ def test_adapters_are_published_beside_their_base(
     assert run.rows[0]["kl"] == pytest.approx(0, abs=1e-6)
     assert run.rows[1]["kl"] > 0
     AutoPeftModelForCausalLM.from_pretrained(run.final)
+
+
+def _check_same(run: Any, expected: Any) -> None:
+    """Trained on the same prompts to the same weights."""
+    assert run.ledger == expected.ledger
+    assert [row["loss"] for row in run.rows] == pytest.approx([row["loss"] for row in expected.rows], abs=1e-6)
+    assert run.rows[-1]["validation_profit"] == pytest.approx(expected.rows[-1]["validation_profit"])
+    assert read_rows(run.folder / "samples.jsonl") == read_rows(expected.folder / "samples.jsonl")
+    assert run.apart(expected) < APART
 
 
 def _kill_worker_after(metrics: Path, step: int) -> None:
