@@ -301,8 +301,8 @@ def show(result: Mapping[str, Any]) -> None:
         death = result["death"]
         print(
             f"\nDeath of one of two engines half-way, {death['size']}: {death['with']:.2f} s instead of "
-            f"{death['without']:.2f} s: {death['costs']:.2f} s more (at most {death['highest']:.2f} of {death['deaths']}); "
-            f"its share once more takes {death['share_again']:.2f} s"
+            f"{death['without']:.2f} s: {death['costs']:.2f} s more (of {death['deaths']} the "
+            f"worst: {death['highest']:.2f}); its share once more takes {death['share_again']:.2f} s"
         )
 
 
@@ -327,10 +327,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     sizes = chosen(parser, arguments.sizes, list(BENCHMARK_SIZES), "--sizes")
     only = chosen(parser, arguments.only, TABLES)
-    if arguments.quick:
-        result = run(sizes[:1], 2, 1, only, 1)
-    else:
-        result = run(sizes, arguments.steps, ROUNDS, only, DEATHS)
+    result = run(sizes[:1], 2, 1, only, 1) if arguments.quick else run(sizes, arguments.steps, ROUNDS, only, DEATHS)
     show(result)
     if arguments.json:
         print(json.dumps(result))

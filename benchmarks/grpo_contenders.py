@@ -7,13 +7,14 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from hmarl.progress import Reporter
+from llm.models import load_model, load_tokenizer
 from llm.quiet import quiet
 from llm.settings import GRPOSettings
 from llm.tasks.supply_chain import SupplyChainTask, dataset_row, reward_function
@@ -24,7 +25,7 @@ from llm.trainers.journal import Journal
 from llm.trainers.prompts import Plan, PromptSource
 
 CORES = 2  # of either contender
-DTYPE = "bfloat16"  # of weights, in training and in generation
+DTYPE: Literal["bfloat16"] = "bfloat16"  # of weights, in training and in generation
 _LONGEST_TURN = 1800.0  # seconds
 _LIFT = 0.2  # one entry of every embedding; the others have a standard deviation of 0.02
 _NEVER = -20.0  # logit
@@ -131,7 +132,7 @@ class Alone:
         worker.quiet()
         torch.set_num_threads(CORES)
         self.settings, self.task = settings, task
-        self.model, self.tokenizer = worker.load(settings, path, DTYPE)
+        self.model, self.tokenizer = load_model(path, dtype=DTYPE), load_tokenizer(path)
 
     @torch.no_grad()
     def generate(self, prompts: Sequence[Sequence[int]], most: int, ends: bool) -> tuple[float, list[int]]:
@@ -163,7 +164,7 @@ class Alone:
 
         parts = dict.fromkeys(("generation", "reward", "publishing", "tokens"), 0.0)
 
-        class Timed(GRPOTrainer):  # type: ignore[misc]
+        class Timed(GRPOTrainer):
             def _generate(self, prompts: list[Any]) -> Any:
                 begun = time.perf_counter()
                 output = super()._generate(prompts)

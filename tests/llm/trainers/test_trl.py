@@ -89,6 +89,22 @@ def test_adapters_are_merged_for_engines_that_cannot_serve_them(make: Callable[.
     assert all((trainer.model.state_dict()[name] == tensor).all() for name, tensor in before.items())
 
 
+def test_the_head_is_run_on_the_answers_alone(make: Callable[..., Any]) -> None:
+    import torch
+
+    from llm.trainers import worker
+
+    worker.run_head_on_answers_alone()
+    trainer = make()
+    ids = torch.randint(10, 300, (3, 9))
+    logps, _, _ = trainer._get_per_token_logps_and_entropies(trainer.model, ids, torch.ones_like(ids), 4)
+    node = logps.grad_fn
+    while "ChunkedLogProb" not in node.name():
+        node = next(parent for parent, _ in node.next_functions if parent is not None)
+    hidden = node.saved_tensors[0]
+    assert len(hidden) == 3 * 4
+
+
 def test_answers_that_were_not_sampled_are_left_out_of_the_correction(make: Callable[..., Any]) -> None:
     trainer = make(episodes=8, explore=0.5)
     trainer.train()
