@@ -57,6 +57,7 @@ Rows = dict[str, list[dict[str, float]]]
 
 def settings_of(path: Path, steps: int) -> GRPOSettings:
     """Of both contenders, with a step before and one after those that count."""
+    from benchmarks.grpo_contenders import CORES
     from llm.settings import GRPOSettings
 
     return GRPOSettings(
@@ -65,6 +66,7 @@ def settings_of(path: Path, steps: int) -> GRPOSettings:
         bf16=True,
         gradient_checkpointing=False,
         economics=False,
+        threads=CORES,
         batch_size=16,
         gradient_accumulation_steps=GROUPS * ANSWERS // 16,
         num_generations=ANSWERS,

@@ -219,7 +219,6 @@ def _loop(config: dict[str, Any]) -> None:
 
     settings: GRPOSettings = config["settings"]
     worker.quiet()
-    torch.set_num_threads(CORES)
     model, tokenizer = worker.load(settings, config["path"], DTYPE)
     task = ray.get(config["task"])
     trainer = make_trainer(settings, task, config["pool"], model, tokenizer, DTYPE, config["path"])

@@ -174,6 +174,7 @@ class _Job:
             kind=settings.engine,
             tensor_parallel=settings.tensor_parallel,
             max_model_len=settings.max_prompt_length + settings.max_completion_length,
+            threads=settings.threads_of(settings.engines),
         ) as pool:
             started(f"{settings.engines} ready")
             done = self._stage("reinforcement learning")
@@ -231,6 +232,7 @@ class _Job:
             kind=asked["engine"],
             tensor_parallel=asked["tensor_parallel"],
             max_model_len=asked["max_prompt_length"] + asked["max_completion_length"],
+            threads=self.settings.threads_of(asked["engines"]),
         ) as pool:
             tokenizer, longest, seed = load_tokenizer(model), asked["max_completion_length"], self.settings.seed
             yield lambda temperature: EngineGenerate(

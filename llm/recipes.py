@@ -11,6 +11,7 @@ _BOTH: dict[str, Any] = {
     "gradient_checkpointing": False,
     "gradient_accumulation_steps": 1,
     "economics": False,
+    "threads": 1,
 }
 _SFT = {**_BOTH, "learning_rate": 4e-3, "batch_size": 128, "steps": 300, "max_grad_norm": 1.0}
 _GRPO = {

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def serving(
-    path: Path, *, engines: int = 1, kind: Kind = "auto", tensor_parallel: int = 1, max_model_len: int = 1536
+    path: Path,
+    *,
+    engines: int = 1,
+    kind: Kind = "auto",
+    tensor_parallel: int = 1,
+    max_model_len: int = 1536,
+    threads: int = 1,
 ) -> Iterator[Pool]:
     """A pool of engines that hold a model, inside the block. Ray must be connected.
 
@@ -30,6 +36,8 @@ def serving(
         How many processes generate, with what, on how many GPUs each.
     max_model_len
         Tokens of the longest prompt and its answer.
+    threads
+        With which an engine computes on a CPU.
     """
     import ray
     from transformers import AutoConfig
@@ -53,7 +61,7 @@ def serving(
             adapters=int(beside),
             max_lora_rank=json.loads((path / ADAPTER_CONFIG).read_text())["r"] if beside else 16,
         )
-        pool = start_pool(settings, engines=engines, name=f"engine-{secrets.token_hex(3)}")
+        pool = start_pool(settings, engines=engines, threads=threads, name=f"engine-{secrets.token_hex(3)}")
         try:
             if beside:
                 _publish(pool, path, settings.dtype)

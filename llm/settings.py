@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -94,6 +95,13 @@ class TrainingSettings(BaseModel):
     device_map: str | None = Field(None, description="auto: spread the layers over the machine's devices (one worker)")
     offload_folder: Path | None = Field(None, description="where layers are kept that fit on no device")
     workers: int = Field(1, ge=1, le=4096, description="training processes; two or more share the model out (FSDP2)")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="of a worker and of an engine where there is no GPU (default: built-in models 1, others "
+        "the machine's, shared out)",
+    )
     save_steps: int = Field(1, ge=1, description="optimiser steps between checkpoints: the most that a kill costs")
     storage: str | None = Field(
         None, description="where checkpoints are kept that all nodes see: a folder, s3://, gs:// (default: the run's)"
@@ -136,6 +144,10 @@ class TrainingSettings(BaseModel):
     def rows_a_step(self) -> int:
         """Sequences of an optimiser step."""
         return self.batch_size * self.gradient_accumulation_steps * self.workers
+
+    def threads_of(self, processes: int) -> int:
+        """Of each of so many processes that compute at once."""
+        return self.threads or max(1, len(os.sched_getaffinity(0)) // processes)
 
     def validate(self, longest_prompt: int = 0) -> list[str]:  # type: ignore[override]
         """Check what the fields together ask for.

@@ -36,6 +36,7 @@ def load(settings: TrainingSettings, path: Path, dtype: str) -> tuple[Any, Any]:
         tuple(settings.expert_targets),
     )
     run_head_on_answers_alone()
+    torch.set_num_threads(settings.threads_of(settings.workers))
     torch.manual_seed(settings.seed)  # of the adapters' first weights
     model = load_model(
         path,
