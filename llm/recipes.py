@@ -19,6 +19,8 @@ _GRPO = {
     "demonstrations": 400,
     "learning_rate": 3e-3,
     "adam_beta2": 0.95,
+    "max_grad_norm": 0.02,  # the usual norm: no state of a step outweighs the others
+    "margin": 0.1,
     "batch_size": 1536,
     "num_generations": 16,
     "episodes": 14_400,
