@@ -77,7 +77,7 @@ def test_the_same_command_again_trains_nothing_anew(done: subprocess.CompletedPr
 def test_a_killed_training_goes_on_as_if_nothing_had_been(
     done: subprocess.CompletedProcess[str], folder: Path, tmp_path: Path
 ) -> None:
-    """SIGKILL of the command itself in the middle of a step; all of Ray dies with it. Equal weights, bit for bit: engines
+    """SIGKILL of the command in the middle of a step; all of Ray dies with it. Equal weights, bit for bit: engines
     and trainers see the same numbers in the same batches, and a step that was begun is done again from its start."""
     from safetensors.numpy import load_file
 
