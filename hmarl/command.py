@@ -21,7 +21,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from hmarl.errors import InputError, explain, unknown
+from hmarl.errors import Failed, InputError, explain, unknown
 from hmarl.files import read_yaml
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -74,8 +74,9 @@ def parse(settings: type[Settings], argv: Sequence[str], prog: str, description:
 def run(main: Callable[[list[str]], int | None]) -> NoReturn:
     """Run a command and leave with its exit status.
 
-    0 or what `main` returns; 2 and one line ``error: ...`` for bad input; 130 for Ctrl-C, 143 for SIGTERM
-    (both raise in the main thread, so that ``finally`` blocks run); 141 where nobody reads the output.
+    0 or what `main` returns; 2 and one line ``error: ...`` for bad input, 1 and such a line for work that failed; 130
+    for Ctrl-C, 143 for SIGTERM (both raise in the main thread, so that ``finally`` blocks run); 141 where nobody reads
+    the output.
     """
     catch_sigterm()
     try:
@@ -84,6 +85,9 @@ def run(main: Callable[[list[str]], int | None]) -> NoReturn:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
+    except Failed as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        status = 1
     except Terminated:
         status = 128 + signal.SIGTERM
     except KeyboardInterrupt:

@@ -44,6 +44,13 @@ class InputError(Exception):
         super().__init__(" ".join(message.split()))
 
 
+class Failed(RuntimeError):
+    """Work that was begun and cannot be finished: the message is the cause.
+
+    :func:`hmarl.command.run` prints it in one line and ends with exit status 1.
+    """
+
+
 def unknown(place: str, value: object, allowed: Iterable[str]) -> InputError:
     """The error for a name that is not among the allowed ones; the nearest is suggested.
 

@@ -65,6 +65,10 @@ class Reporter:
         """A line for the log alone."""
         self._logger.info(line)
 
+    def trace(self, error: BaseException) -> None:
+        """An error with all that led to it, for the log alone."""
+        self._logger.error(error, exc_info=error)
+
     @contextlib.contextmanager
     def bar(self, title: str, total: int, done: int = 0, unit: str = "steps") -> Iterator[Advance]:
         """Show how far a piece of work is, its rate and the time left; nothing where there is no terminal."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hmarl.errors import Failed
 from hmarl.progress import Reporter
 from hmarl.runs import locked
 from llm.runs import EVALUATION, LOG, SELF, SFT, begin, make_task, network_for
@@ -43,8 +44,8 @@ def train_grpo(settings: GRPOSettings | None = None, **values: Any) -> TrainedMo
     ------
     InputError
         A setting that is not allowed, a run started with other settings, or one that another process works on.
-    TrainingFailed
-        If nothing can recover it.
+    Failed
+        If nothing can recover it: no engine, or no worker, or weights that differ; the cause is in ``train.log``.
     """
     return train_from(settings or make_settings(GRPOSettings, values, "train_grpo"))
 
@@ -73,6 +74,9 @@ def train_from(settings: Settings) -> TrainedModel:
             for warning in warnings:
                 reporter.warn(warning)
             final = _Job(settings, task, model, examples, reporter).run()
+        except Failed as error:
+            reporter.trace(error)
+            raise
         finally:
             reporter.close()
     return TrainedModel(final)
@@ -159,7 +163,7 @@ class _Job:
         return final
 
     def _grpo(self, settings: GRPOSettings) -> Path:
-        from llm.serving import serving
+        from llm.serving import serving_to_train
         from llm.trainers.grpo import FINAL, grpo
 
         if (self.folder / FINAL).exists():
@@ -168,14 +172,7 @@ class _Job:
         if settings.demonstrations:
             model = self._sft(_first(settings), self.folder / SFT)
         started = self._stage("engines")
-        with serving(
-            model,
-            engines=settings.engines,
-            kind=settings.engine,
-            tensor_parallel=settings.tensor_parallel,
-            max_model_len=settings.max_prompt_length + settings.max_completion_length,
-            threads=settings.threads_of(settings.engines),
-        ) as pool:
+        with serving_to_train(settings, model) as pool:
             started(f"{settings.engines} ready")
             done = self._stage("reinforcement learning")
             final = grpo(settings, self.task, pool, model, self.folder, self.reporter)
@@ -242,7 +239,7 @@ class _Job:
 
 _OF_ITS_OWN = {
     "name", "output_dir", "batch_size", "gradient_accumulation_steps", "learning_rate", "warmup", "schedule",
-    "adam_beta2", "max_grad_norm", "save_steps", "storage",
+    "adam_beta2", "max_grad_norm", "save_steps", "storage", "merge",
 }  # fmt: skip
 
 

@@ -214,7 +214,7 @@ def export(
     if merge:
         model = model.merge_and_unload()
     adapters = getattr(model, "peft_config", None)
-    only_adapters = {"save_embedding_layers": False} if adapters else {}
+    only_adapters = {"save_embedding_layers": False, "selected_adapters": ["default"]} if adapters else {}
 
     def write(target: Path) -> None:
         model.save_pretrained(target, state_dict=state_dict, **only_adapters)

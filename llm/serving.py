@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm.rollout.engine import EngineSettings, Kind
+from llm.settings import GRPOSettings
 
 if TYPE_CHECKING:
     from llm.rollout.pool import Pool
@@ -39,17 +40,11 @@ def serving(
     threads
         With which an engine computes on a CPU.
     """
-    import ray
-    from transformers import AutoConfig
-
     from llm.models import ADAPTER_CONFIG, base_of
-    from llm.rollout.pool import start_pool
-    from llm.rollout.weights import serves_adapters
 
     base, adapter = base_of(path)
-    config = AutoConfig.from_pretrained(base, trust_remote_code=False)
-    device = "cuda" if ray.cluster_resources().get("GPU") else "cpu"
-    beside = adapter is not None and serves_adapters(config, device, kind)
+    config = _config(base)
+    beside = adapter is not None and _serves_adapters(config, kind)
     with tempfile.TemporaryDirectory() as temporary:
         folder = base if beside or adapter is None else _merged(path, Path(temporary) / "merged")
         settings = EngineSettings(
@@ -61,13 +56,66 @@ def serving(
             adapters=int(beside),
             max_lora_rank=json.loads((path / ADAPTER_CONFIG).read_text())["r"] if beside else 16,
         )
-        pool = start_pool(settings, engines=engines, threads=threads, name=f"engine-{secrets.token_hex(3)}")
-        try:
+        with _started(settings, engines, threads) as pool:
             if beside:
                 _publish(pool, path, settings.dtype)
             yield pool
-        finally:
-            pool.close()
+
+
+@contextlib.contextmanager
+def serving_to_train(settings: GRPOSettings, path: Path) -> Iterator[Pool]:
+    """A pool of engines for a model that is trained, inside the block. Ray must be connected.
+
+    Adapters that are trained are served beside their base where engines can, else merged into it; the engines' weights
+    have the trainer's type. Before the first weights are published they hold the base alone.
+
+    Parameters
+    ----------
+    path
+        Folder of the model, or of the adapter, that training begins with.
+    """
+    from llm.models import base_of
+    from llm.trainers.precision import weights_type
+
+    base, _ = base_of(path)
+    beside = settings.use_lora and not settings.expert_targets and _serves_adapters(_config(base), settings.engine)
+    engine = EngineSettings(
+        model=str(base),
+        kind=settings.engine,
+        dtype=weights_type(settings, path),
+        max_model_len=settings.max_prompt_length + settings.max_completion_length,
+        tensor_parallel=settings.tensor_parallel,
+        adapters=settings.staleness + 2 if beside else 0,
+        max_lora_rank=settings.lora_r,
+    )
+    with _started(engine, settings.engines, settings.threads_of(settings.engines), settings.staleness) as pool:
+        yield pool
+
+
+@contextlib.contextmanager
+def _started(settings: EngineSettings, engines: int, threads: int, staleness: int = 0) -> Iterator[Pool]:
+    from llm.rollout.pool import start_pool
+
+    name = f"engine-{secrets.token_hex(3)}"
+    pool = start_pool(settings, engines=engines, staleness=staleness, threads=threads, name=name)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def _config(base: Path) -> Any:
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(base, trust_remote_code=False)
+
+
+def _serves_adapters(config: Any, kind: Kind) -> bool:
+    import ray
+
+    from llm.rollout.weights import serves_adapters
+
+    return serves_adapters(config, "cuda" if ray.cluster_resources().get("GPU") else "cpu", kind)
 
 
 def _merged(path: Path, folder: Path) -> Path:

@@ -79,6 +79,7 @@ class TrainingSettings(BaseModel):
         [],
         description="fused expert weights with one, such as mlp.experts.gate_up_proj or 7.mlp.experts.down_proj",
     )
+    merge: bool = Field(False, description="final holds the whole model, adapters added, rather than the adapters")
     gradient_checkpointing: bool = Field(
         True,
         description="compute activations again in the backward pass: less memory, a third more time",
@@ -169,6 +170,8 @@ class TrainingSettings(BaseModel):
         """
         if self.expert_targets and not self.use_lora:
             raise InputError("expert_targets: they are adapters: with use_lora only")
+        if self.merge and not self.use_lora:
+            raise InputError("merge: with use_lora only: without adapters final is the whole model")
         if self.expert_targets and self.lora_dropout:
             raise InputError(f"lora_dropout: {self.lora_dropout}: 0 with expert_targets: they have no dropout")
         if self.bf16 and self.fp16:

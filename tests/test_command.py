@@ -194,13 +194,14 @@ def run_python(code: str, **options: Any) -> subprocess.CompletedProcess[str]:
         ("return None", 0, ""),
         ("return 1", 1, ""),
         ("raise InputError('days: 0: at least 1')", 2, "error: days: 0: at least 1\n"),
+        (r"raise Failed('no engine is left:\n  killed')", 1, "error: no engine is left: killed\n"),
         ("raise KeyboardInterrupt", 130, ""),
     ],
 )
 def test_exit_statuses(body: str, status: int, stderr: str) -> None:
     code = f"""
 from hmarl import command
-from hmarl.errors import InputError
+from hmarl.errors import Failed, InputError
 def main(argv):
     {body}
 command.run(main)

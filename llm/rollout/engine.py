@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from hmarl.errors import Failed
+
 Kind = Literal["auto", "vllm", "transformers"]
 
 
-class EngineError(RuntimeError):
+class EngineError(Failed):
     """Engines cannot do what they are asked: the message says what happened to them."""
 
 

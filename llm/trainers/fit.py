@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hmarl.errors import InputError
+from hmarl.errors import Failed, InputError
 from llm.trainers.journal import Journal, Row
 
 RUN = "training"  # the folder below the storage in which Ray Train keeps checkpoints
@@ -18,7 +18,7 @@ _POLL = "0.1"  # seconds between two of Ray Train's looks at its workers: they w
 Loop = Callable[[dict[str, Any]], None]
 
 
-class TrainingFailed(RuntimeError):
+class TrainingFailed(Failed):
     """Training cannot go on: the message is the cause, in a line."""
 
 

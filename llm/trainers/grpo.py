@@ -37,7 +37,7 @@ def grpo(
     Returns
     -------
     Path
-        Of the trained model (an adapter with ``use_lora``).
+        Of the trained model (with ``use_lora`` an adapter, unless ``merge``).
 
     Raises
     ------
@@ -66,7 +66,7 @@ def grpo(
         reporter.say(f"ended early: {stopped}")
     reporter.say(f"best on validation paths: step {validation['best_step']}, {validation['best']:,.0f} an episode")
     write_atomic(folder / LEDGER, "epoch,number,step\n" + "".join(f"{e},{n},{step}\n" for e, n, step in ledger))
-    take_model(held, final)
+    take_model(held, final, settings.merge)
     return final
 
 

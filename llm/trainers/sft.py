@@ -36,7 +36,7 @@ def sft(settings: SFTSettings, examples: Sequence[Example], folder: Path, report
     Returns
     -------
     Path
-        Of the trained model (an adapter with ``use_lora``).
+        Of the trained model (with ``use_lora`` an adapter, unless ``merge``).
 
     Raises
     ------
@@ -61,16 +61,28 @@ def sft(settings: SFTSettings, examples: Sequence[Example], folder: Path, report
     wandb = (settings.wandb_project, settings.wandb_entity) if settings.wandb_project else None
     with opened(folder, reporter, "SFT", steps, _words, wandb, settings.model_dump(mode="json")) as journal:
         held = fit(_loop, config, placement, journal)
-    take_model(held, final)
+    take_model(held, final, settings.merge)
     return final
 
 
-def take_model(held: Any, final: Path) -> None:
-    """Copy the trained model out of the last checkpoint."""
+def take_model(held: Any, final: Path, merge: bool = False) -> None:
+    """Take the trained model out of the last checkpoint.
+
+    Parameters
+    ----------
+    merge
+        Add the adapters that were trained to their base.
+    """
     import shutil
 
+    from llm.models import export, load_model, load_tokenizer
+
     with held.as_directory() as kept:
-        replace_folder(final, lambda target: shutil.copytree(Path(kept) / "model", target, dirs_exist_ok=True))
+        trained = Path(kept) / "model"
+        if merge:
+            export(load_model(trained), load_tokenizer(trained), final)
+        else:
+            replace_folder(final, lambda target: shutil.copytree(trained, target, dirs_exist_ok=True))
 
 
 def tokenised(examples: Sequence[Example], tokenizer: Any, longest: int) -> list[dict[str, list[int]]]:
