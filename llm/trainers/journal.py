@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,7 +42,8 @@ class Journal:
     def append(path: Path, row: Row) -> None:
         """Add a step's row in the place of what stands there from a time before a restart.
 
-        What it has of ``samples``, answers as the report shows them, goes to ``samples.jsonl``.
+        What it has of ``samples``, answers as the report shows them, goes to ``samples.jsonl``; NaN becomes
+        null.
         """
         numbers = {name: value for name, value in row.items() if name != "samples"}
         _add(path.with_name(SAMPLES), row["steps"], row.get("samples", []))
@@ -156,7 +158,11 @@ def _add(path: Path, step: int, rows: list[Row]) -> None:
     if _last_step(path) >= step:
         metrics.cut(step - 1)
     for row in rows:
-        metrics.append(row)
+        metrics.append({name: _plain(value) for name, value in row.items()})
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _last_step(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ def test_samples_go_to_a_file_of_their_own_and_are_replaced_with_their_step(tmp_
         Journal.append(path, {"steps": step, "samples": samples})
     assert read_rows(path) == [{"steps": 1}, {"steps": 2}, {"steps": 3}]
     assert read_rows(tmp_path / "samples.jsonl") == [{"steps": 1, "order": 10}, {"steps": 3, "order": 30}]
+
+
+def test_what_is_not_a_number_is_null(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    Journal.append(path, {"steps": 1, "gain": math.nan, "loss": 0.5})
+    assert path.read_text() == '{"steps": 1, "gain": null, "loss": 0.5}\n'
 
 
 def test_each_step_is_passed_on_once(tmp_path: Path) -> None:
