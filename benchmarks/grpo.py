@@ -234,7 +234,7 @@ def deaths(name: str, times: int) -> dict[str, Any]:
         requests, sampling = asked(path, ends=False)
         with pool_of(path, 2, 1) as pool:
             usual = statistics.median(_seconds(pool, requests, sampling) for _ in range(times))
-            killed, alone = [], []
+            killed = []
             for _ in range(times):
                 engine = pool.health()[0]
                 assert engine.pulse is not None
