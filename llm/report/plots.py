@@ -41,12 +41,10 @@ def training_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def _derived(row: Mapping[str, Any]) -> dict[str, Any]:
-    """With the spread of the rewards as a band, and the speed of generation."""
+    """With the spread of the rewards as a band."""
     found = dict(row)
     if "reward" in row:
         found |= {"reward_low": row["reward"] - row["reward_std"], "reward_high": row["reward"] + row["reward_std"]}
-    if "completion_tokens" in row:
-        found["tokens_per_second"] = row["completion_tokens"] / row["generation_seconds"]
     return found
 
 

@@ -18,6 +18,7 @@ PARTS = {
     "reward_seconds": "reward",
     "publish_seconds": "publishing",
     "generation_seconds": "generation",
+    "training_seconds": "training",
     "step_seconds": "all",
 }
 """Columns of metrics.jsonl: what a step's time goes to, seconds."""
@@ -116,6 +117,5 @@ def times(rows: Sequence[Mapping[str, Any]]) -> str:
         return ""
     sums = {name: sum(row[key] for row in rows) for key, name in PARTS.items()}
     total = sums.pop("all")
-    sums["training"] = total - sum(sums.values())
     listed = ", ".join(f"{name} {share(value / total)}" for name, value in sums.items())
     return f"A step took {total / len(rows):.2f} seconds on average: {listed}."

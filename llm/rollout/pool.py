@@ -77,6 +77,15 @@ class Pool:
     """A client of the engines; several may use them at once, in any process (it can be pickled).
 
     Made by :func:`start_pool`.
+
+    Attributes
+    ----------
+    settings
+        Of each engine.
+    counts
+        What this client was served.
+    patience
+        Seconds without any engine after which a request fails.
     """
 
     def __init__(
@@ -86,7 +95,7 @@ class Pool:
         self.counts = Counts()
         self._engines = engines
         self._board = board
-        self._patience = patience
+        self.patience = patience
         self._storage = storage
         self._members = {name: Member(name) for name in engines}
         self._thread: ThreadPoolExecutor | None = None
@@ -150,14 +159,14 @@ class Pool:
             member.tell("published")
             if member.works:
                 loading[self._engines[name].load.remote(manifest)] = member
-        ray.wait(list(loading), num_returns=len(loading), timeout=self._patience) if loading else None
+        ray.wait(list(loading), num_returns=len(loading), timeout=self.patience) if loading else None
         digests = {}
         for reference, member in loading.items():
             try:
                 digests[member.name] = ray.get(reference, timeout=0).digest
                 member.tell("loaded")
             except GetTimeoutError:
-                member.tell("silent", f"no answer for {self._patience:g} s to a new version")
+                member.tell("silent", f"no answer for {self.patience:g} s to a new version")
             except RayTaskError as error:
                 raise error.cause from None
             except RayActorError as error:
@@ -206,7 +215,7 @@ class Pool:
             raise EngineError(f"the board of weights is gone: {error}") from error
 
     def _dispatch(self, method: str, items: Sequence[Any], arguments: tuple[Any, ...]) -> list[Any]:
-        dispatch = Dispatch(self._engines, self._members, self._patience)
+        dispatch = Dispatch(self._engines, self._members, self.patience)
         answers = dispatch.run(method, items, arguments)
         self.counts.requests += len(items)
         self.counts.answers += sum(len(answer) for answer in answers) if method == "generate" else 0
@@ -245,7 +254,7 @@ def start_pool(
     staleness
         Versions that a request may be behind the newest: so many and one are kept.
     patience
-        Seconds without any engine after which a request fails.
+        Seconds without any engine after which a request fails; at least twice what the engines' start took.
     storage
         A folder that all nodes see, for weights above 64 MiB; without it all pass through Ray's memory.
     num_cpus
@@ -275,6 +284,7 @@ def start_pool(
     pool = Pool(actors, board, settings, patience, storage)
     try:
         pulses = {name: ray.get(actor.pulse.remote()) for name, actor in actors.items()}
+        pool.patience = max(patience, 2 * max(pulse.started for pulse in pulses.values()))
         digests = {pulse.digest for pulse in pulses.values()}
         if len(digests) > 1:
             raise EngineError(f"engines hold different weights from the start: {', '.join(sorted(digests))}")

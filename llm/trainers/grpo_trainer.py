@@ -56,6 +56,7 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
     fixed: tuple[int, ...]
     publish_seconds: float
     answered: Answers
+    told_at: float  # when the last answers came, or the last row was made
     mismatch_max: float
     _trained: dict[str, Any] | None = None  # rows of the loss that is being computed
     _last_loaded_step: int  # TRL's
@@ -76,6 +77,10 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
             self.ledger += [(epoch, number, step) for epoch, number in self.answered.places]
         row = {ours: float(logs[name]) for name, ours in _NAMES.items() if name in logs} | self.answered.numbers
         row["mismatch_max"], self.mismatch_max = self.mismatch_max, 0.0
+        begun, self.told_at = self.told_at, time.perf_counter()
+        row["training_seconds"] = self.told_at - begun
+        # A further iteration waits for nothing.
+        self.answered.numbers |= {name: 0.0 for name in self.answered.numbers if name.endswith("_seconds")}
         return {**row, "samples": [{"steps": step, **sample} for sample in self.answered.samples]}
 
     def publish(self) -> None:
@@ -113,9 +118,11 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
         generation = self.state.global_step // self.settings.iterations
         answers = None
         if self.accelerator.is_main_process:
+            self.rollouts.version = self.state.global_step + 1  # without it on the board there are no answers
             answers = self.rollouts.answers(generation)
             answers.numbers["publish_seconds"] = self.publish_seconds
         self.answered = told(answers).part(self.accelerator.process_index, self.accelerator.num_processes)
+        self.told_at = time.perf_counter()
         return {
             "prompt_ids": self.answered.prompt_ids,
             "completion_ids": self.answered.completion_ids,

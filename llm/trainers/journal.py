@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -126,8 +127,8 @@ def _to_wandb(
     run = wandb.init(
         project=project,
         entity=entity,
-        name=folder.name,
-        id=folder.name,
+        name="/".join(folder.resolve().parts[-2:]),
+        id=hashlib.sha256(bytes(folder.resolve())).hexdigest()[:16],  # the same run where it goes on
         resume="allow",
         dir=str(folder),
         config=config,

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,6 +68,16 @@ class Answers:
         )
 
 
+class _Asked(NamedTuple):
+    """A generation that the engines work on."""
+
+    prompts: list[Prompt]
+    ids: list[tuple[int, ...]]
+    task: SupplyChainTask  # that judges
+    version: int
+    replies: Any  # a future
+
+
 class Rollouts:
     """Rank 0's view of the task and the engines.
 
@@ -95,7 +105,7 @@ class Rollouts:
         plan = Plan(settings.groups_a_step, settings.episodes, settings.refresh, settings.own_states)
         self.own = OwnEpisodes(settings, task, self.generate)
         self.source = PromptSource(task, plan, settings.epochs, settings.seed, self.own.prompts)
-        self._ahead: dict[int, tuple[list[Prompt], list[tuple[int, ...]], SupplyChainTask, Any]] = {}
+        self._ahead: dict[int, _Asked] = {}
         self.version = 0
         self.generations = settings.steps // settings.iterations
         self.fixed = self._ids(task.prompts(1, 0)[0].messages)  # of the weights' fingerprint
@@ -106,11 +116,12 @@ class Rollouts:
         for wanted in range(generation, min(generation + self.settings.staleness + 1, self.generations)):
             if wanted not in self._ahead:
                 self._ahead[wanted] = self._ask(wanted)
-        prompts, ids, task, asked = self._ahead.pop(generation)
-        groups = asked.result()
+        prompts, ids, task, version, replied = self._ahead.pop(generation)
+        groups = replied.result()
         generated = time.perf_counter()
         n = self.settings.num_generations
         replies = [reply for group in groups for reply in group]
+        tokens = sum(len(reply.token_ids) for reply in replies)
         places = self.source.plan.places(generation)
         rng = np.random.default_rng((self.settings.seed, 3, generation))
         explored = [self._explored(reply, rng) for reply in replies]
@@ -132,7 +143,10 @@ class Rollouts:
                 "parse_failures": sum(action is None for action in judgement.actions) / len(replies),
                 "unparsed_groups": float(judgement.unparsed_groups),
                 "distinct_answers": _distinct([reply.token_ids for reply in explored], n),
-                "completion_tokens": float(sum(len(reply.token_ids) for reply in replies)),
+                "completion_tokens": float(tokens),
+                "tokens_per_second": tokens / (generated - begun),
+                "version": version,
+                "staleness": self.version - version,
                 **copied,
             },
             [
@@ -157,7 +171,7 @@ class Rollouts:
         replies = self.pool.generate(requests, sampling, self.version)
         return completion_texts(self.tokenizer, [reply.token_ids for (reply,) in replies])
 
-    def _ask(self, generation: int) -> tuple[list[Prompt], list[tuple[int, ...]], SupplyChainTask, Any]:
+    def _ask(self, generation: int) -> _Asked:
         prompts = self.source.prompts(generation)
         task = self.own.judging(generation)
         ids = [self._ids(prompt.messages) for prompt in prompts]
@@ -165,7 +179,7 @@ class Rollouts:
             Request(key, request_seed(self.settings.seed, place), self.settings.num_generations)
             for key, place in zip(ids, self.source.plan.places(generation), strict=True)
         ]
-        return prompts, ids, task, self.pool.submit(requests, self.sampling, self.version)
+        return _Asked(prompts, ids, task, self.version, self.pool.submit(requests, self.sampling, self.version))
 
     def state(self) -> dict[str, Any]:
         """Prompts and copies, plain data."""

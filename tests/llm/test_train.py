@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 import llm
 from llm.settings import GRPOSettings
@@ -77,10 +78,9 @@ def test_the_same_command_again_trains_nothing_anew(done: subprocess.CompletedPr
 def test_a_killed_training_goes_on_as_if_nothing_had_been(
     done: subprocess.CompletedProcess[str], folder: Path, tmp_path: Path
 ) -> None:
-    """SIGKILL of the command in the middle of a step; all of Ray dies with it. Equal weights, bit for bit: engines
-    and trainers see the same numbers in the same batches, and a step that was begun is done again from its start."""
-    from safetensors.numpy import load_file
-
+    """SIGKILL of the command itself in the middle of a step; all of Ray dies with it. Equal weights, bit for bit:
+    engines and trainers see the same numbers in the same batches, and a step that was begun is done again from its
+    start."""
     killed = tmp_path / "killed"
     arguments = [sys.executable, "-m", "llm.train", "grpo", "--quick", "--output-dir", str(killed)]
     process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -137,6 +137,49 @@ def test_bad_input_is_one_line(arguments: tuple[str, ...], said: str, tmp_path: 
     assert ended.stderr.count("\n") == 1
     assert said in ended.stderr
     assert not (folder / "config.yaml").exists()
+
+
+def test_what_cannot_be_done_is_one_line_and_its_traceback_is_in_the_log(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    arguments = ("--quick", "--demonstrations", "0", "--tensor-parallel", "2", "--output-dir", str(folder))
+    ended = command("llm.train", "grpo", *arguments)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: ")
+    assert ended.stderr.count("\n") == 1
+    assert "an engine cannot start: " in ended.stderr
+    assert "tensor_parallel: merged weights are published to engines of one device" in ended.stderr
+    assert "Traceback (most recent call last)" in (folder / "train.log").read_text()
+
+
+@pytest.mark.slow
+def test_adapters_by_command(done: subprocess.CompletedProcess[str], folder: Path, tmp_path: Path) -> None:
+    """Trained by two workers after supervised training of the same adapter, served by two engines; and merged."""
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoModelForCausalLM
+
+    base = folder / "sft" / "final"
+    small = (
+        *("--model", str(base), "--no-economics", "--num-generations", "8", "--gradient-accumulation-steps", "1"),
+        *("--learning-rate", "3e-3", "--max-completion-length", "16", "--demonstrations", "5", "--episodes", "16"),
+        *("--quick", "--beta", "0.05"),
+    )
+    several = ("--workers", "2", "--engines", "2", "--batch-size", "32")
+    for name, more in (("adapter", several), ("merged", ("--merge", "--batch-size", "64"))):
+        ended = command("llm.train", "grpo", *small, *more, "--output-dir", str(tmp_path / name))
+        assert ended.returncode == 0, ended.stderr
+        rows = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        assert all(row["mismatch_max"] < 1e-4 for row in rows)
+        assert rows[0]["kl"] == pytest.approx(0, abs=1e-6)  # from what the supervised training left
+        assert rows[-1]["kl"] > 0
+    first, last = (
+        load_file(tmp_path / "adapter" / part / "adapter_model.safetensors") for part in ("sft/final", "final")
+    )
+    assert first.keys() == last.keys()
+    assert any((first[name] != last[name]).any() for name in first)
+    adapted = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "adapter" / "final")
+    assert {*adapted.peft_config} == {"default"}
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged" / "final").state_dict()
+    assert merged.keys() == AutoModelForCausalLM.from_pretrained(base).state_dict().keys()
 
 
 def test_without_an_algorithm() -> None:

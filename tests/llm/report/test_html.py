@@ -77,7 +77,8 @@ def run(tmp_path, evaluation):
     evaluation.save(tmp_path / "evaluation.json")
     steps = [
         {"steps": k, "loss": 0.1, "reward": 0.2, "reward_std": 0.1, "completion_tokens": 100, "step_seconds": 2.0,
-         "generation_seconds": 1.0, "reward_seconds": 0.02, "publish_seconds": 0.08}
+         "generation_seconds": 1.0, "reward_seconds": 0.02, "publish_seconds": 0.08,
+         "training_seconds": 0.9, "tokens_per_second": 100.0}
         for k in (1, 2)
     ]  # fmt: skip
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))

@@ -101,7 +101,7 @@ def taught_pool(ray_session: None, supervised: Run) -> Iterator[Any]:
     from llm.rollout.pool import start_pool
 
     pool = start_pool(
-        EngineSettings(str(supervised.final), kind="vllm", max_model_len=128),
+        EngineSettings(str(supervised.final), kind="vllm", max_model_len=448),
         engines=1,
         staleness=1,
         num_cpus=0,
@@ -128,3 +128,40 @@ def run_grpo(task: SupplyChainTask, supervised: Run, taught_pool: Any) -> Callab
 def uninterrupted(run_grpo: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Run:
     """To be read only."""
     return run_grpo(tmp_path_factory.mktemp("uninterrupted"))
+
+
+@pytest.fixture
+def make(task: SupplyChainTask, supervised: Run, taught_pool: Any) -> Callable[..., Any]:
+    """A trainer in this process."""
+    from llm.models import LoraSettings, load_model, load_tokenizer
+    from llm.trainers.grpo_trainer import make_trainer
+    from llm.trainers.precision import weights_type
+
+    def trainer(asked: SupplyChainTask = task, pool: Any = taught_pool, **values: Any) -> Any:
+        settings = GRPOSettings(**{**GRPO, **values})
+        lora = LoraSettings(r=4, alpha=8) if settings.use_lora else None
+        dtype = weights_type(settings, supervised.final)
+        model, tokenizer = load_model(supervised.final, dtype=dtype, lora=lora), load_tokenizer(supervised.final)
+        return make_trainer(settings, asked, pool, model, tokenizer, dtype, supervised.final)
+
+    return trainer
+
+
+@pytest.fixture
+def trained() -> Callable[[Any], list[dict[str, Any]]]:
+    """Train; the row of each step."""
+    from transformers import TrainerCallback
+
+    def rows_of(trainer: Any) -> list[dict[str, Any]]:
+        rows = []
+
+        class Rows(TrainerCallback):
+            def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **more: Any) -> None:
+                if "loss" in logs:
+                    rows.append(trainer.row(logs))
+
+        trainer.add_callback(Rows())
+        trainer.train()
+        return rows
+
+    return rows_of

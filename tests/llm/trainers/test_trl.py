@@ -7,24 +7,8 @@ from typing import Any
 
 import pytest
 
-from llm.rollout.engine import WeightsMismatch
+from llm.rollout.engine import EngineError, WeightsMismatch
 from llm.settings import GRPOSettings
-from llm.tasks.supply_chain import SupplyChainTask
-
-
-@pytest.fixture
-def make(task: SupplyChainTask, supervised: Any, taught_pool: Any, small_grpo: dict[str, Any]) -> Callable[..., Any]:
-    """A trainer in this process."""
-    from llm.models import LoraSettings, load_model, load_tokenizer
-    from llm.trainers.grpo_trainer import make_trainer
-
-    def trainer(**values: Any) -> Any:
-        settings = GRPOSettings(**{**small_grpo, **values})
-        lora = LoraSettings(r=4, alpha=8) if settings.use_lora else None
-        model, tokenizer = load_model(supervised.final, lora=lora), load_tokenizer(supervised.final)
-        return make_trainer(settings, task, taught_pool, model, tokenizer, "float32", supervised.final)
-
-    return trainer
 
 
 def test_it_publishes_before_each_generation(make: Callable[..., Any]) -> None:
@@ -43,12 +27,38 @@ def test_it_publishes_before_each_generation(make: Callable[..., Any]) -> None:
     assert {"reward", "entropy", "mismatch_max", "clip_fraction", "completion_length"} <= row.keys()
 
 
-def test_weights_that_are_not_published_stop_it(make: Callable[..., Any]) -> None:
-    trainer = make(episodes=16)
-    publish = trainer.vllm_generation.sync_weights
-    trainer.vllm_generation.sync_weights = lambda: publish() if trainer.state.global_step == 0 else None
-    with pytest.raises(WeightsMismatch, match=r"step 1: .* differ from the trainer's by"):
-        trainer.train()
+def test_weights_that_are_not_published_stop_it(make: Callable[..., Any], supervised: Any) -> None:
+    """In bfloat16, at the default learning rate of real models: no log-probability tells such weights apart."""
+    from llm.rollout.engine import EngineSettings
+    from llm.rollout.pool import start_pool
+
+    usual = GRPOSettings.model_fields["learning_rate"].default
+    settings = EngineSettings(str(supervised.final), kind="vllm", dtype="bfloat16", max_model_len=128)
+    pool = start_pool(settings, engines=1, num_cpus=0, name="withheld")
+    try:
+        trainer = make(pool=pool, episodes=24, bf16=True, learning_rate=usual, own_states=0)
+        publish = trainer.vllm_generation.sync_weights
+        trainer.vllm_generation.sync_weights = lambda: None if trainer.state.global_step == 1 else publish()
+        with pytest.raises(EngineError, match=r"version 2 of the weights: not on the board, which holds 1"):
+            trainer.train()
+    finally:
+        pool.close()
+    assert trainer.state.global_step == 1
+
+
+def test_other_log_probabilities_stop_it_in_float32(make: Callable[..., Any]) -> None:
+    import torch
+
+    trainer = make()
+    rows = {
+        "completion_mask": torch.tensor([[1, 1, 0]]),
+        "advantages": torch.ones(1),
+        "sampling_per_token_logps": torch.tensor([[-1.0, -2.00005, -9.0]]),
+    }
+    logps = torch.tensor([[-1.0, -2.0, -3.0]])
+    trainer._correct({**rows}, logps)
+    with pytest.raises(WeightsMismatch, match=r"step 0: .* differ from the trainer's by 0.0002"):
+        trainer._correct({**rows}, logps + 0.00015)
 
 
 def test_equal_rows_are_computed_once_and_count_as_often_as_they_are(make: Callable[..., Any]) -> None:
