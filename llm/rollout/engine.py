@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -85,7 +87,16 @@ class Fingerprint:
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
-    tolerance: float  # largest absolute difference of a log-probability
+    tolerance: float  # of :meth:`difference`
+
+    def difference(self, scored: Sequence[float]) -> float:
+        """Of an engine's log-probabilities: the median absolute one, NaN where any is NaN.
+
+        The median, since in bf16 a token whose experts are chosen otherwise by a hair may differ by 1 and more, while
+        other weights move most tokens.
+        """
+        apart = [abs(a - b) for a, b in zip(scored, self.logprobs, strict=True)]
+        return math.nan if any(map(math.isnan, apart)) else statistics.median(apart)
 
 
 @dataclass(frozen=True)
