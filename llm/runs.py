@@ -143,6 +143,7 @@ def make_task(network: Network, settings: Mapping[str, Any], continuation: Polic
         show_recommendation=settings["show_recommendation"],
         margin=settings["margin"],
         reward_scale=settings["reward_scale"],
+        around_rules=settings["continuation"] != SELF,
     )
 
 

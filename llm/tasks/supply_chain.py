@@ -67,6 +67,9 @@ class SupplyChainTask:
     highest
         Largest order, units. Left out: that of the role's action where it is a quantity, else twice the highest
         base-stock level of its agents.
+    around_rules
+        Whether prompts come from states around the continuation and base-stock rules; else of about even orders, from
+        none to too many.
 
     Raises
     ------
@@ -89,6 +92,7 @@ class SupplyChainTask:
         shaping: Shaping | None = None,
         reward_scale: float | None = None,
         highest: float | None = None,
+        around_rules: bool = True,
     ) -> None:
         network = load_network(network) if isinstance(network, str) else network
         self.role = _role(network, role)
@@ -97,7 +101,7 @@ class SupplyChainTask:
             network = network.model_copy(update={"roles": {**network.roles, self.role: settings}})
         if not 1 <= futures <= MOST_FUTURES:
             raise InputError(f"futures: {futures}: 1 to {MOST_FUTURES}")
-        self.network, self.margin = network, margin
+        self.network, self.margin, self.around_rules = network, margin, around_rules
         self.scenarios = {name: apply_scenario(network, name) for name in scenarios}
         chain = Chain(network)
         params, agents = chain.simulator.params, chain.roles[self.role].agents
@@ -143,13 +147,15 @@ class SupplyChainTask:
         return other
 
     def prompts(self, n: int, seed: int) -> list[Prompt]:
-        """`n` prompts from the states that a mixture of rules visits, each from a training path of its own."""
+        """`n` prompts from the states that a mixture of policies visits, each from a training path of its own."""
         rng = np.random.default_rng((seed, len(self.scenarios)))
         situations: list[Situation] = []
         for scenario, numbers in zip(self.scenarios, np.array_split(np.arange(n), len(self.scenarios)), strict=True):
             if not len(numbers):
                 continue
-            mixture = make_mixture(self.role, self.continuation, self.heuristic, self.highest, len(numbers), rng)
+            mixture = make_mixture(
+                self.role, self.continuation, self.heuristic, self.highest, len(numbers), rng, self.around_rules
+            )
             situations += self._situations(mixture, scenario, numbers, seed, rng)
         return self.prompts_of(situations)
 

@@ -78,7 +78,7 @@ class Validation:
         return f"{patience} validations without a better one than that of step {self.best_step}"
 
     def write(self, folder: Path) -> None:
-        """Add the best model to a checkpoint."""
+        """Add the best model to a checkpoint: rank 0 does, which alone has it."""
         if self._model.exists():
             shutil.copytree(self._model, folder / MODEL)
 
@@ -90,5 +90,5 @@ class Validation:
         """Go on from a checkpoint."""
         held = checkpoint.kept(folder, "validation")
         self.best, self.best_step, self.waited = held["best"], held["best_step"], held["waited"]
-        if (folder / MODEL).exists():
+        if self.trainer.accelerator.is_main_process and (folder / MODEL).exists():
             shutil.copytree(folder / MODEL, self._model)

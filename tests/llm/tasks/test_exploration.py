@@ -7,7 +7,7 @@ import pytest
 
 from hmarl.network import load_network
 from hmarl.roles import Chain
-from llm.tasks.exploration import Mixture
+from llm.tasks.exploration import AroundNone
 from llm.tasks.rules import named_policy
 from llm.tasks.supply_chain import SupplyChainTask
 
@@ -19,7 +19,7 @@ def orders(steady: bool, mean: float, often: float) -> np.ndarray:
     network = load_network("corner_shop")
     chain = Chain(network, PATHS)
     column = np.ones((PATHS, 1, 1))
-    mixture = Mixture(
+    mixture = AroundNone(
         named_policy(network, "constant:10"), np.random.default_rng(0), 100.0, column == steady, mean * column,
         often * column,
     )  # fmt: skip
@@ -43,8 +43,9 @@ def test_another_path_goes_by_the_heuristic_with_random_orders_between() -> None
     assert other.mean() == pytest.approx(1.4, abs=0.1)
 
 
-def test_prompts_are_of_empty_and_of_full_shops() -> None:
-    task = SupplyChainTask("corner_shop", economics=False)
+@pytest.mark.parametrize("around_rules", [True, False])
+def test_prompts_are_of_empty_and_of_full_shops(around_rules: bool) -> None:
+    task = SupplyChainTask("corner_shop", economics=False, around_rules=around_rules)
     pending = [int(p.messages[0]["content"].split("Pending ")[1].split(".")[0]) for p in task.prompts(400, seed=1)]
     assert np.quantile(pending, 0.1) <= 20
     assert np.quantile(pending, 0.9) >= 70
