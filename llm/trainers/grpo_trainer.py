@@ -58,6 +58,7 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
     answered: Answers
     told_at: float  # when the last answers came, or the last row was made
     mismatch_max: float
+    measured: dict[str, float]  # by TRL, last
     _trained: dict[str, Any] | None = None  # rows of the loss that is being computed
     _last_loaded_step: int  # TRL's
 
@@ -75,7 +76,9 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
         step = self.state.global_step
         if step % self.settings.iterations == 0:
             self.ledger += [(epoch, number, step) for epoch, number in self.answered.places]
-        row = {ours: float(logs[name]) for name, ours in _NAMES.items() if name in logs} | self.answered.numbers
+        # Of its answers TRL speaks in the first of their iterations alone.
+        self.measured = {**self.measured, **{ours: float(logs[name]) for name, ours in _NAMES.items() if name in logs}}
+        row = self.measured | self.answered.numbers
         row["mismatch_max"], self.mismatch_max = self.mismatch_max, 0.0
         begun, self.told_at = self.told_at, time.perf_counter()
         row["training_seconds"] = self.told_at - begun
@@ -248,7 +251,7 @@ def make_trainer(
     trainer.settings, trainer.dtype = settings, dtype
     trainer.rollouts = Rollouts(settings, task, pool, tokenizer)
     trainer.ledger, trainer.tolerance, trainer.publish_seconds, trainer.mismatch_max = [], math.inf, 0.0, 0.0
-    trainer.fixed = trainer.rollouts.fixed
+    trainer.fixed, trainer.measured = trainer.rollouts.fixed, {}
     _as_with_vllm(trainer)
     return trainer
 

@@ -59,7 +59,7 @@ def test_two_steps(make: Callable[..., Any], trained: Callable[..., Any], option
 
 
 @pytest.mark.parametrize(
-    ("network", "task"),
+    ("network", "options"),
     [
         ("corner_shop", {"scenarios": ("normal", "demand_spike")}),
         ("two_store", {"role": "warehouse"}),
@@ -69,9 +69,9 @@ def test_two_steps(make: Callable[..., Any], trained: Callable[..., Any], option
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
-def test_tasks(make: Callable[..., Any], trained: Callable[..., Any], network: str, task: dict[str, Any]) -> None:
-    options = {"economics": False, **task}
-    trainer = make(SupplyChainTask(network, **options), episodes=8, max_prompt_length=400, max_completion_length=8)
+def test_tasks(make: Callable[..., Any], trained: Callable[..., Any], network: str, options: dict[str, Any]) -> None:
+    asked = SupplyChainTask(network, **{"economics": False, **options})
+    trainer = make(asked, episodes=8, max_prompt_length=400, max_completion_length=8)
     (row,) = trained(trainer)
     assert row["mismatch_max"] < 1e-4
     assert 0 <= row["parse_failures"] <= 1
