@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -123,7 +122,7 @@ def _to_wandb(
 ) -> Iterator[Callable[[Row], None]]:
     import wandb
 
-    online = os.environ.get("WANDB_API_KEY") or wandb.api.api_key
+    online = wandb.login(prompt=False, verify=False)
     run = wandb.init(
         project=project,
         entity=entity,

@@ -101,7 +101,7 @@ def taught_pool(ray_session: None, supervised: Run) -> Iterator[Any]:
     from llm.rollout.pool import start_pool
 
     pool = start_pool(
-        EngineSettings(str(supervised.final), kind="vllm", max_model_len=448),
+        EngineSettings(str(supervised.final), kind="vllm", max_model_len=640),
         engines=1,
         staleness=1,
         num_cpus=0,

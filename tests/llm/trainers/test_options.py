@@ -71,7 +71,7 @@ def test_two_steps(make: Callable[..., Any], trained: Callable[..., Any], option
 )
 def test_tasks(make: Callable[..., Any], trained: Callable[..., Any], network: str, options: dict[str, Any]) -> None:
     asked = SupplyChainTask(network, **{"economics": False, **options})
-    trainer = make(asked, episodes=8, max_prompt_length=400, max_completion_length=8)
+    trainer = make(asked, episodes=8, max_prompt_length=600, max_completion_length=8)
     (row,) = trained(trainer)
     assert row["mismatch_max"] < 1e-4
     assert 0 <= row["parse_failures"] <= 1
