@@ -74,7 +74,7 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
     def row(self, logs: dict[str, float]) -> dict[str, Any]:
         """What is reported of a step, which is entered in the ledger."""
         step = self.state.global_step
-        if step % self.settings.iterations == 0:
+        if (step - 1) % self.settings.iterations == 0:
             self.ledger += [(epoch, number, step) for epoch, number in self.answered.places]
         # Of its answers TRL speaks in the first of their iterations alone.
         self.measured = {**self.measured, **{ours: float(logs[name]) for name, ours in _NAMES.items() if name in logs}}
