@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 _HIDDEN = (64, 64)
-_STEPS, _BATCH, _RATE, _BEND = 400, 256, 3e-3, 0.25  # Adam's steps; where the loss turns from squares to distances
+_STEPS, _BATCH, _RATE = 400, 256, 3e-3  # of Adam
 _LAST_DAYS = 6  # of a finite episode, told apart
 _CLOSE = 1 / 8  # of a day's mean demand: decisions this near to each other count as the same
 
@@ -152,7 +152,7 @@ def features(task: SupplyChainTask, chain: Chain) -> NDArray[np.float32]:
 
 
 def imitate(task: SupplyChainTask, decisions: Decisions, seed: int) -> Imitation:
-    """Fit a perceptron to decisions: Huber's loss, Adam, a rate that falls to 0.
+    """Fit a perceptron to the mean of decisions: squared loss, Adam, a rate that falls to 0.
 
     The same decisions and seed give the same weights.
     """
@@ -169,7 +169,7 @@ def imitate(task: SupplyChainTask, decisions: Decisions, seed: int) -> Imitation
 
 def _fit(decisions: Decisions, seed: int) -> Layers:
     import torch
-    from torch.nn.functional import smooth_l1_loss
+    from torch.nn.functional import mse_loss
 
     rng = np.random.default_rng((seed, 6))
     x, y = torch.from_numpy(decisions.features), torch.from_numpy(decisions.orders.astype(np.float32))
@@ -186,7 +186,7 @@ def _fit(decisions: Decisions, seed: int) -> Layers:
         for weight, bias in layers[:-1]:
             found = torch.relu(found @ weight + bias)
         weight, bias = layers[-1]
-        loss = smooth_l1_loss((found @ weight + bias)[:, 0], y[rows], beta=_BEND)
+        loss = mse_loss((found @ weight + bias)[:, 0], y[rows])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -1,8 +1,14 @@
-"""The model's own episodes: where some of the prompts come from, and what its fast copy is fitted to."""
+"""The model's own episodes: where some of the prompts come from, and what its fast copy is fitted to.
+
+The copy takes the mean of the orders that the model samples. From a model that was taught a crude rule with some random
+orders among its own this is much better than the rule, and it changes smoothly from round to round; a copy of the
+likeliest orders jumps, and the training with it.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from hmarl.policies import simulate
@@ -23,24 +29,37 @@ class OwnEpisodes:
     The copy of a round (``refresh`` generations) is made when the round is first asked, kept for as long as its
     answers are judged, and part of checkpoints.
 
+    Parameters
+    ----------
+    generate
+        Its likeliest answers: what it plays by where a rule judges.
+    sampler
+        Its sampled ones, for a seed: where the copy does.
+
     Attributes
     ----------
     numbers
         How good the newest copy is, until someone takes them.
     """
 
-    def __init__(self, settings: GRPOSettings, task: SupplyChainTask, generate: Generate) -> None:
-        self.settings, self.task, self.generate = settings, task, generate
+    def __init__(
+        self,
+        settings: GRPOSettings,
+        task: SupplyChainTask,
+        generate: Generate,
+        sampler: Callable[[int], Generate],
+    ) -> None:
+        self.settings, self.task, self.generate, self.sampler = settings, task, generate, sampler
         self.numbers: dict[str, float] = {}
         self._observed: Observed | None = None  # of episodes that no copy was fitted to
         self._copies: dict[int, Imitation] = {}
 
     def prompts(self, n: int, seed: int) -> list[Prompt]:
         """`n` prompts that the model meets in episodes of its own."""
-        model = LanguageModelPolicy(self.task, self.generate)
+        copied = self.settings.continuation == SELF
+        model = LanguageModelPolicy(self.task, self.sampler(seed) if copied else self.generate)
         self._observed = Observed(self.task, model, self.settings.perturb, seed)
-        least = _EPISODES if self.settings.continuation == SELF else 1
-        episodes = max(math.ceil(n / _DAYS_TAKEN), least)
+        episodes = max(math.ceil(n / _DAYS_TAKEN), _EPISODES if copied else 1)
         return self.task.prompts_of(self.task.situations_of(self._observed, episodes, seed, n))
 
     def judging(self, generation: int) -> SupplyChainTask:

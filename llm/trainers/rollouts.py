@@ -15,6 +15,7 @@ from hmarl.errors import InputError
 from llm.chat import completion_texts, prompt_ids, stop_token_ids
 from llm.rollout.engine import Completion, Request, Sampling
 from llm.settings import GRPOSettings
+from llm.tasks.decider import Generate
 from llm.tasks.supply_chain import SupplyChainTask
 from llm.tasks.task import Message, Prompt
 from llm.trainers.own import OwnEpisodes
@@ -103,7 +104,7 @@ class Rollouts:
             task.pattern if settings.constrain else None,
         )
         plan = Plan(settings.groups_a_step, settings.episodes, settings.refresh, settings.own_states)
-        self.own = OwnEpisodes(settings, task, self.generate)
+        self.own = OwnEpisodes(settings, task, self.generate, self.sampler)
         self.source = PromptSource(task, plan, settings.epochs, settings.seed, self.own.prompts)
         self._ahead: dict[int, _Asked] = {}
         self.version = 0
@@ -167,7 +168,20 @@ class Rollouts:
     def generate(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
         """The model's likeliest answers, by the newest weights."""
         sampling = Sampling(self.settings.max_completion_length, 0.0, 1.0, self.sampling.stop_token_ids)
-        requests = [Request(self._ids(messages), 0) for messages in conversations]
+        return self._texts([Request(self._ids(messages), 0) for messages in conversations], sampling)
+
+    def sampler(self, seed: int) -> Generate:
+        """Answers sampled as in training."""
+        rng = np.random.default_rng((seed, 7))
+
+        def generate(conversations: Sequence[Sequence[Message]]) -> list[str]:
+            seeds = rng.integers(2**31, size=len(conversations)).tolist()
+            asked = [Request(self._ids(messages), key) for messages, key in zip(conversations, seeds, strict=True)]
+            return self._texts(asked, self.sampling)
+
+        return generate
+
+    def _texts(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
         replies = self.pool.generate(requests, sampling, self.version)
         return completion_texts(self.tokenizer, [reply.token_ids for (reply,) in replies])
 
