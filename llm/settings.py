@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hmarl.errors import InputError, explain
-from hmarl.files import run_folder
+from hmarl.errors import InputError, explain, unknown
+from hmarl.files import read_yaml, run_folder
 from llm.recipes import BUILT_IN, recipe
 
 _FULL_RATES, _LORA_RATES = (1e-7, 1e-5), (1e-6, 3e-4)  # usual learning rates of real models
@@ -128,6 +128,7 @@ class TrainingSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _with_recipe(cls, given: dict[str, Any]) -> dict[str, Any]:
+        given = _planned(given.get("plan")) | given
         model = str(given.get("model", cls.model_fields["model"].default))
         return recipe(cls.algorithm, model, given.get("quick") in (True, "true", "True", "1", "yes", "on")) | given
 
@@ -193,6 +194,18 @@ class TrainingSettings(BaseModel):
         if not self.use_lora and self.model not in BUILT_IN and self.save_steps == 1:
             warnings.append("save_steps: 1: every step writes all weights and their optimiser state")
         return warnings
+
+
+def _planned(path: Any) -> dict[str, Any]:
+    """Settings of a plan's file."""
+    if path is None:
+        return {}
+    plan = read_yaml(path)
+    if not isinstance(plan, dict) or not isinstance(plan.get("settings"), dict):
+        raise InputError(f"plan: {path}: a JSON object with `settings`")
+    if other := plan["settings"].keys() - GRPOSettings.model_fields.keys():
+        raise unknown(f"plan: {path}: settings", sorted(other)[0], GRPOSettings.model_fields)
+    return dict(plan["settings"])
 
 
 class SFTSettings(TrainingSettings):
@@ -280,7 +293,10 @@ class GRPOSettings(TrainingSettings):
     tensor_parallel: int = Field(1, ge=1, le=64, description="GPUs of an engine")
     engine: Literal["auto", "vllm", "transformers"] = Field("auto", description="what an engine generates with")
     staleness: int = Field(0, ge=0, le=8, description="optimiser steps that answers may be older than the weights")
-    plan: Path | None = Field(None, description="plan.json of cluster.plan: workers, engines and their GPUs")
+    plan: Path | None = Field(
+        None,
+        description="JSON file whose `settings` are taken where nothing else is given: model, workers, engines ...",
+    )
 
     @property
     def groups_a_step(self) -> int:

@@ -121,6 +121,31 @@ def test_what_cannot_work() -> None:
     assert "no divergence is measured" in refused(kl_stop=0.1)
 
 
+def test_a_plan_is_taken_where_nothing_else_is_given(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text('{"settings": {"model": "openai/gpt-oss-120b", "workers": 8, "engines": 2, "tensor_parallel": 2}}')
+    settings = grpo("--plan", str(plan), "--engines", "4")
+    assert (settings.model, settings.workers, settings.engines, settings.tensor_parallel) == (
+        "openai/gpt-oss-120b", 8, 4, 2,
+    )  # fmt: skip
+    assert settings.use_lora
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "a JSON object with `settings`"),
+        ('{"settings": {"worker": 2}}', "'worker': unknown, did you mean workers"),
+        ("{", "not valid YAML"),
+    ],
+)
+def test_a_plan_that_is_none(text: str, said: str, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text(text)
+    with pytest.raises(InputError, match=said):
+        grpo("--plan", str(plan))
+
+
 def test_the_longest_prompt() -> None:
     settings = make_settings(GRPOSettings, {"max_prompt_length": 100})
     assert settings.validate(longest_prompt=90) == []
