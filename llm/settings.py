@@ -295,7 +295,7 @@ class GRPOSettings(TrainingSettings):
     staleness: int = Field(0, ge=0, le=8, description="optimiser steps that answers may be older than the weights")
     plan: Path | None = Field(
         None,
-        description="JSON file whose `settings` are taken where nothing else is given: model, workers, engines ...",
+        description="JSON file whose `settings` are taken where nothing else is given: workers, engines ...",
     )
 
     @property
