@@ -48,6 +48,7 @@ def test_bad_input_stays_bad_input(ray_session: None, tmp_path: Path) -> None:
 
 
 def test_workers_that_die_at_the_same_step_are_not_started_for_ever(ray_session: None, tmp_path: Path) -> None:
-    with pytest.raises(TrainingFailed, match="workers died 3 times after step 1"):
+    # The report of step 1 may die with its worker.
+    with pytest.raises(TrainingFailed, match=r"workers died 3 times after step [01]"):
         _run(_dies, tmp_path)
     assert (tmp_path / "tries").read_text() == "xxx"
