@@ -29,7 +29,7 @@ _GRPO = {
     "max_completion_length": 16,
 }
 _QUICK: dict[str, dict[str, Any]] = {
-    "sft": {"steps": 20, "demonstrations": 20, "compare_episodes": 20},
+    "sft": {"steps": 60, "demonstrations": 20, "compare_episodes": 20},
     "grpo": {"episodes": 64, "evaluation_episodes": 20, "compare_episodes": 20},
 }
 _QUICK_BUILT_IN: dict[str, dict[str, Any]] = {"sft": {}, "grpo": {"demonstrations": 20, "batch_size": 64}}

@@ -82,8 +82,8 @@ class Trainer(checkpoint.resuming(GRPOTrainer)):  # type: ignore[misc]
         row["mismatch_max"], self.mismatch_max = self.mismatch_max, 0.0
         begun, self.told_at = self.told_at, time.perf_counter()
         row["training_seconds"] = self.told_at - begun
-        # A further iteration waits for nothing.
-        self.answered.numbers |= {name: 0.0 for name in self.answered.numbers if name.endswith("_seconds")}
+        if step % self.settings.iterations:  # the next iteration waits for nothing
+            self.answered.numbers |= {name: 0.0 for name in self.answered.numbers if name.endswith("_seconds")}
         return {**row, "samples": [{"steps": step, **sample} for sample in self.answered.samples]}
 
     def publish(self) -> None:
