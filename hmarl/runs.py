@@ -86,6 +86,30 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
+def refuse_strangers(folder: Path, config: str, log: str) -> None:
+    """A run begins in a folder that holds nothing but its log and hidden files.
+
+    Raises
+    ------
+    InputError
+    """
+    strangers = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".") and path.name != log)
+    if strangers:
+        raise InputError(f"{folder}: holds {strangers[0]!r} and no {config}: choose another --name")
+
+
+def refuse_changes(folder: Path, found: list[str]) -> None:
+    """A run goes on with the settings it was started with; `found` are the differences in words.
+
+    Raises
+    ------
+    InputError
+    """
+    if found:
+        shown = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
+        raise InputError(f"{folder}: started with other settings: {shown}: repeat those, or choose another --name")
+
+
 def changes(place: str, before: Any, now: Any) -> list[str]:
     """What two records of plain data differ in, in words."""
     if isinstance(before, dict) and isinstance(now, dict):

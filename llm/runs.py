@@ -165,9 +165,7 @@ def begin(settings: TrainingSettings, network: Network) -> bool:
     values = {plain(name): value for name, value in settings.model_dump(mode="json").items() if name != "json_"}
     known = network.model_dump(mode="json", exclude_none=True)
     if not path.exists():
-        strangers = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".") and p.name != LOG)
-        if strangers:
-            raise InputError(f"{folder}: holds {strangers[0]!r} and no {CONFIG}: choose another --name")
+        runs.refuse_strangers(folder, CONFIG, LOG)
         record = {
             "name": settings.run_name,
             "started": runs.now(),
@@ -185,9 +183,7 @@ def begin(settings: TrainingSettings, network: Network) -> bool:
     rows = then["batch_size"] * then["gradient_accumulation_steps"] * then["workers"]
     if not found and rows != settings.rows_a_step:
         found = [f"batch_size x gradient_accumulation_steps x workers {rows}, now {settings.rows_a_step}"]
-    if found:
-        shown = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
-        raise InputError(f"{folder}: started with other settings: {shown}: repeat those, or choose another --name")
+    runs.refuse_changes(folder, found)
     return True
 
 

@@ -18,7 +18,7 @@ from hmarl.errors import InputError
 from hmarl.files import flush, read_yaml, write_atomic
 from hmarl.learning.train_settings import TrainSettings, differences
 from hmarl.network.config import Network
-from hmarl.runs import changes, commit, now, versions
+from hmarl.runs import changes, commit, now, refuse_changes, refuse_strangers, versions
 
 CONFIG, LOG = "config.yaml", "train.log"
 RULES_FILE, POLICY, COMPARISON, REPORT = "rules.json", "policy", "comparison", "report.html"
@@ -58,9 +58,7 @@ def begin(folder: Path, settings: TrainSettings, network: Network) -> bool:
     current = record(settings, network)
     path = folder / CONFIG
     if not path.exists():
-        strangers = [p.name for p in folder.iterdir() if not p.name.startswith(".") and p.name != LOG]
-        if strangers:
-            raise InputError(f"{folder}: holds {sorted(strangers)[0]!r} and no {CONFIG}: choose another --name")
+        refuse_strangers(folder, CONFIG, LOG)
         write_atomic(path, _yaml(current))
         return False
     before = read_config(folder)
@@ -69,9 +67,7 @@ def begin(folder: Path, settings: TrainSettings, network: Network) -> bool:
         found = changes("network", before["network"], current["network"]) + changes(
             "ppo", before["ppo"], current["ppo"]
         )
-    if found:
-        shown = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
-        raise InputError(f"{folder}: started with other settings: {shown}: repeat those, or choose another --name")
+    refuse_changes(folder, found)
     if current["settings"] != before["settings"]:
         write_atomic(path, _yaml({**before, "settings": current["settings"]}))
     return True
