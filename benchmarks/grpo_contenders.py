@@ -42,8 +42,8 @@ class AnyAnswer(SupplyChainTask):
 def make_random_model(folder: Path, size: Size, mean_length: float) -> int:
     """Write a random model that ends each answer with the same probability at every token.
 
-    One entry of the residual stream is lifted, and of the end's row in the head only that entry is left: after any
-    text the end has about the same logit.
+    One entry of the residual stream is lifted and no layer writes to it, and of the end's row in the head only that
+    entry is left: after any text the end has about the same logit.
 
     Parameters
     ----------
@@ -62,6 +62,8 @@ def make_random_model(folder: Path, size: Size, mean_length: float) -> int:
     ordinary = torch.tensor([token for token in range(len(tokenizer)) if token not in tokenizer.all_special_ids])
     with torch.no_grad():
         model.model.embed_tokens.weight[:, 0] = _LIFT
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight[0] = layer.mlp.down_proj.weight[0] = 0
         text = ordinary[torch.randint(len(ordinary), (8, 128), generator=torch.Generator().manual_seed(0))]
         hidden = model.model(text).last_hidden_state
         others = (hidden @ model.lm_head.weight[ordinary].T).logsumexp(-1).mean()

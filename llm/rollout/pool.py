@@ -300,7 +300,12 @@ def start_pool(
 
 
 def _environment(settings: EngineSettings, threads: int) -> dict[str, str]:
-    environment = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    environment = {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),  # which torch else takes: one a core, however many were asked for
+        "MKL_DYNAMIC": "FALSE",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
     if installed_kind(settings.kind) == "vllm":
         from llm.rollout.vllm_engine import ENVIRONMENT
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hmarl.errors import InputError
 from llm.rollout.engine import Completion, EngineError, EngineSettings, Request, Sampling, Weights
+from llm.rollout.sampling import sample
 from llm.rollout.weights import check, digest, tensors_of
 
 
@@ -120,32 +121,6 @@ class TransformersEngine:
         ids = [[0] * (width - len(prompt)) + list(prompt) for prompt in prompts]
         mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
         return torch.tensor(ids, device=self._device), torch.tensor(mask, device=self._device)
-
-
-def sample(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
-    """Tokens drawn by inverting the distribution function, and their log-probabilities.
-
-    Parameters
-    ----------
-    logits
-        ``(n, vocabulary)``.
-    uniforms
-        ``(n,)`` in [0, 1).
-    sampling
-        Temperature and top-p: the least number of likeliest tokens whose probabilities sum to at least top-p.
-    """
-    logits = logits.float()
-    if sampling.temperature == 0:
-        token = logits.argmax(-1)
-    else:
-        logits = logits / sampling.temperature
-        if sampling.top_p < 1:
-            probabilities, order = logits.softmax(-1).sort(descending=True)
-            beyond = probabilities.cumsum(-1) - probabilities >= sampling.top_p
-            logits = logits.masked_fill(beyond.scatter(-1, order, beyond), -torch.inf)
-        below = logits.double().softmax(-1).cumsum(-1)
-        token = (below <= uniforms[:, None] * below[:, -1:]).sum(-1).clamp_max(logits.shape[-1] - 1)
-    return token, logits.log_softmax(-1).gather(-1, token[:, None]).squeeze(-1)
 
 
 def _uniforms(keys: list[tuple[int, int]], count: int) -> np.ndarray:

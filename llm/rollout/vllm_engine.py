@@ -30,9 +30,12 @@ class VLLMEngine:
     """An :class:`Engine`; see there. Token ids only: nothing is decoded."""
 
     def __init__(self, settings: EngineSettings) -> None:
+        import torch
         from vllm import LLM
         from vllm.platforms import current_platform
 
+        # vLLM leaves 1 for threads that are yet to compute, and takes the means to change it away.
+        self._set_threads, self._threads = torch.set_num_threads, torch.get_num_threads()
         on_cpu = current_platform.is_cpu()
         if settings.tensor_parallel > 1 and not settings.adapters:
             raise EngineError("tensor_parallel: merged weights are published to engines of one device: use adapters")
@@ -65,6 +68,8 @@ class VLLMEngine:
             seed=0,
             **options,
         )
+        if on_cpu:
+            self._llm.collective_rpc("sample_by_inversion")
         self._adapters = settings.adapters
         self._adapter: Any = None
         self._folders: dict[int, tempfile.TemporaryDirectory[str]] = {}
@@ -72,11 +77,8 @@ class VLLMEngine:
         self.digest = digest({} if settings.adapters else self._held())
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Completion]]:
-        outputs = self._llm.generate(
-            [{"prompt_token_ids": list(request.prompt_ids)} for request in requests],
-            [_parameters(request, sampling) for request in requests],
-            lora_request=self._adapter,
-            use_tqdm=False,
+        outputs = self._run(
+            [request.prompt_ids for request in requests], [_parameters(request, sampling) for request in requests]
         )
         answers = [[_completion(answer, sampling) for answer in output.outputs] for output in outputs]
         if sampling.temperature == 0:  # asked for once
@@ -87,12 +89,7 @@ class VLLMEngine:
         from vllm import SamplingParams
 
         texts = [[*prompt, *completion] for prompt, completion in zip(prompts, completions, strict=True)]
-        outputs = self._llm.generate(
-            [{"prompt_token_ids": text} for text in texts],
-            SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0, detokenize=False),
-            lora_request=self._adapter,
-            use_tqdm=False,
-        )
+        outputs = self._run(texts, SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0, detokenize=False))
         return [
             [seen[token].logprob for seen, token in zip(output.prompt_logprobs[-len(tokens) :], tokens, strict=True)]
             for output, tokens in zip(outputs, completions, strict=True)
@@ -107,6 +104,15 @@ class VLLMEngine:
         self.version, self.digest = weights.manifest.version, digest(held)
         check(weights, self.digest, self.score)
         return self.digest
+
+    def _run(self, prompts: Sequence[Sequence[int]], parameters: Any) -> list[Any]:
+        self._set_threads(self._threads)  # of this thread
+        return self._llm.generate(
+            [{"prompt_token_ids": list(prompt)} for prompt in prompts],
+            parameters,
+            lora_request=self._adapter,
+            use_tqdm=False,
+        )
 
     def _held(self) -> dict[str, Tensor]:
         return self._llm.collective_rpc("held")[0]

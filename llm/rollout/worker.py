@@ -1,4 +1,4 @@
-"""What vLLM's workers are taught beside generating: to show and to replace the weights they hold."""
+"""What vLLM's workers are taught: to show and to replace the weights they hold, and to sample fast by seeds."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from vllm.lora.layers.base_linear import BaseLinearLayerWithLoRA
+from vllm.v1.sample.ops.topk_topp_sampler import apply_top_k_top_p
 
 from llm.rollout.held import Held, held_by, read, transformers_name, unjoined, write
+from llm.rollout.sampling import drawn
 
 
 class WorkerExtension:
@@ -27,6 +29,23 @@ class WorkerExtension:
         """The model's weights by transformers' names."""
         with torch.inference_mode():
             return read(self._weights())
+
+    def sample_by_inversion(self) -> None:
+        """On a CPU, where each request has a seed: vLLM's own way draws as many numbers as the vocabulary has tokens,
+        for one request after the other."""
+        sampler = self.model_runner.sampler.topk_topp_sampler
+        unseeded = sampler.forward
+
+        def forward(
+            logits: Tensor, generators: dict[int, torch.Generator], k: Tensor | None, p: Tensor | None
+        ) -> tuple[Tensor, Tensor | None]:
+            if len(generators) < len(logits):
+                return unseeded(logits, generators, k, p)
+            logits = apply_top_k_top_p(logits, k, p)
+            draws = [torch.rand(1, dtype=torch.float64, generator=generators[row]) for row in range(len(logits))]
+            return drawn(logits, torch.cat(draws)), logits.log_softmax(-1)
+
+        sampler.forward = forward
 
     def held_adapter(self, number: int, rank: int) -> dict[str, Tensor]:
         """An adapter's tensors by PEFT's names, out of the slot that its requests are computed with."""

@@ -9,7 +9,8 @@ from transformers import AutoModelForCausalLM
 
 from hmarl.errors import InputError
 from llm.rollout.engine import EngineSettings, Request, Sampling, WeightsMismatch
-from llm.rollout.transformers_engine import TransformersEngine, sample
+from llm.rollout.sampling import sample
+from llm.rollout.transformers_engine import TransformersEngine
 from llm.rollout.weights import digest, merged_weights
 
 REQUESTS = [Request(tuple(range(9 + i, 20 + 3 * i)), seed=i, n=3) for i in range(5)]  # of unequal lengths

@@ -20,7 +20,7 @@ Ask = Callable[[Callable[[Any], Any]], Any]
 
 
 @pytest.fixture
-def start(ray_session: None) -> Iterator[Callable[[EngineSettings], Ask]]:
+def start(ray_session: None) -> Iterator[Callable[..., Ask]]:
     """Starts an engine in an actor; gives what calls a function on it there."""
 
     class Holder:
@@ -34,8 +34,8 @@ def start(ray_session: None) -> Iterator[Callable[[EngineSettings], Ask]]:
 
     started = []
 
-    def begin(settings: EngineSettings) -> Ask:
-        environment = {"env_vars": ENVIRONMENT | {"OMP_NUM_THREADS": "1"}}
+    def begin(settings: EngineSettings, **variables: str) -> Ask:
+        environment = {"env_vars": ENVIRONMENT | {"OMP_NUM_THREADS": "1"} | variables}
         actor = ray.remote(num_cpus=0, runtime_env=environment)(Holder).remote(settings)
         started.append(actor)
 
@@ -64,7 +64,7 @@ def differences(model: Any, ask: Ask, logprobs: Callable[..., list[float]]) -> l
 
 
 def test_gpt_oss_takes_merged_weights_in_bf16(
-    start: Callable[[EngineSettings], Ask], gpt_oss_model: str, logprobs: Callable[..., list[float]]
+    start: Callable[..., Ask], gpt_oss_model: str, logprobs: Callable[..., list[float]]
 ) -> None:
     model = AutoModelForCausalLM.from_pretrained(gpt_oss_model, dtype=torch.bfloat16, attn_implementation="eager")
     ask = start(EngineSettings(gpt_oss_model, dtype="bfloat16", max_model_len=256))
@@ -104,7 +104,7 @@ def test_gpt_oss_takes_merged_weights_in_bf16(
 
 
 def test_a_dense_model_takes_adapters(
-    start: Callable[[EngineSettings], Ask], dense_model: str, logprobs: Callable[..., list[float]]
+    start: Callable[..., Ask], dense_model: str, logprobs: Callable[..., list[float]]
 ) -> None:
     from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 
@@ -162,3 +162,17 @@ def test_what_several_devices_hold_is_joined() -> None:
     assert torch.equal(joined([whole, whole], (3, 4)), whole)
     with pytest.raises(EngineError, match="devices of one engine hold different adapters"):
         joined([whole, whole + 1], (3, 4))
+
+
+def test_a_thread_that_has_not_computed_yet_may_ask(start: Callable[..., Ask], dense_model: str) -> None:
+    """Where torch takes another number of threads than OpenMP's, as it does where two processors share a core."""
+    settings = EngineSettings(dense_model, max_model_len=256)
+    ask = start(settings, OMP_NUM_THREADS="2", MKL_NUM_THREADS="1")
+
+    def in_a_new_thread(engine: Any) -> Any:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(1) as executor:
+            return executor.submit(engine.generate, REQUESTS, SAMPLING).result()
+
+    assert len(ask(in_a_new_thread)) == len(REQUESTS)

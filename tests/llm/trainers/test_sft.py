@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,19 @@ def test_it_learns_and_what_it_learned_loads(supervised: Any) -> None:
     assert sum(parameter.numel() for parameter in model.parameters()) > 100_000
 
 
-def test_two_workers_train_an_adapter_as_one_does(run_sft: Callable[..., Any], tmp_path: Path) -> None:
+def test_two_workers_train_an_adapter_as_one_does_and_it_can_be_merged(
+    run_sft: Callable[..., Any], tmp_path: Path
+) -> None:
     from peft import AutoPeftModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     settings = {"use_lora": True, "lora_r": 4, "steps": 3}
     one = run_sft(tmp_path / "one", **settings)
     two = run_sft(tmp_path / "two", **settings, workers=2, batch_size=64)
     np.testing.assert_allclose([row["loss"] for row in two.rows], [row["loss"] for row in one.rows], rtol=1e-4)
     assert two.apart(one) < 1e-4
-    AutoPeftModelForCausalLM.from_pretrained(two.final)
+    adapted = AutoPeftModelForCausalLM.from_pretrained(two.final).merge_and_unload().state_dict()
+    shutil.rmtree(one.final)
+    merged = AutoModelForCausalLM.from_pretrained(run_sft(one.folder, **settings, merge=True).final).state_dict()
+    assert merged.keys() == adapted.keys()
+    assert max((merged[name] - adapted[name]).abs().max() for name in merged) < 1e-4
