@@ -269,10 +269,10 @@ def _wait_for_all(pool: Pool) -> None:
 
 def run(sizes: Sequence[str], steps: int, rounds: int, only: Sequence[str], times: int) -> dict[str, Any]:
     """All tables."""
-    from hmarl.session import connect
+    from hmarl.session import Need, connect
 
     result: dict[str, Any] = {"steps": steps, "rounds": rounds}
-    with connect(cpus=4, object_store=_OBJECT_STORE):
+    with connect(needs=[Need("processes", 4)], object_store=_OBJECT_STORE):
         if {"generation", "steps"} & {*only}:
             result["sizes"] = [size_of(name, steps, rounds, only) for name in sizes]
         if "death" in only:

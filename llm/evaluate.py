@@ -43,6 +43,7 @@ class EvaluateSettings(BaseModel):
     engine: Literal["auto", "vllm", "transformers"] = Field("auto", description="what they generate with")
     tensor_parallel: int = Field(1, ge=1, le=64, description="GPUs of an engine")
     address: str | None = Field(None, description="a running Ray cluster (default: RAY_ADDRESS, or a Ray of our own)")
+    wait: float = Field(60.0, ge=0, description="seconds for a cluster that is busy, or that grows, to have room")
     out: Path | None = Field(None, description="JSON file to write")
     json_: bool = Field(False, description="print the evaluation as one JSON object on the last line")
 
@@ -66,7 +67,7 @@ def main(argv: list[str]) -> int:
 
 def evaluate_model(settings: EvaluateSettings) -> Evaluation:
     """Start engines and let them decide."""
-    from hmarl.session import connect
+    from hmarl.session import Need, connect
     from llm.evaluation import evaluate
     from llm.generation import EngineGenerate
     from llm.models import load_tokenizer, resolve
@@ -85,7 +86,11 @@ def evaluate_model(settings: EvaluateSettings) -> Evaluation:
     longest = settings.max_tokens or asked["max_completion_length"]
     tokenizer = load_tokenizer(path)
     with (
-        connect(settings.address, cpus=settings.engines),
+        connect(
+            settings.address,
+            needs=[Need("engines", settings.engines, gpus=settings.tensor_parallel)],
+            wait=settings.wait,
+        ),
         _status() as progress,
         serving(
             path,

@@ -124,11 +124,15 @@ class _Job:
 
     def run(self) -> Path:
         """All of them; returns the folder of the trained model."""
-        from hmarl.session import connect
+        from hmarl.session import Need, connect
         from llm.report.html import write_report
 
         settings = self.settings
-        with connect(settings.address, cpus=settings.workers + self.asked["engines"], object_store=_OBJECT_STORE):
+        needs = [
+            Need("training workers", settings.workers, gpus=1),
+            Need("engines", self.asked["engines"], gpus=self.asked["tensor_parallel"]),
+        ]
+        with connect(settings.address, needs=needs, wait=settings.wait, object_store=_OBJECT_STORE):
             final = self._train(settings)
             evaluation = self._evaluation(final)
         self.reporter.show(evaluation.table())

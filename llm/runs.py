@@ -27,8 +27,9 @@ SELF = "self"  # a continuation: a fast copy of the model
 CONFIG, METRICS, SAMPLES, EVALUATION = "config.yaml", "metrics.jsonl", "samples.jsonl", "evaluation.json"
 LOG, SFT = "train.log", "sft"
 _FREE = frozenset(
-    {"name", "output_dir", "json", "address", "wandb_project", "wandb_entity", "engines", "engine", "tensor_parallel"}
-    | {"save_steps", "workers", "batch_size", "gradient_accumulation_steps"}
+    {"name", "output_dir", "json", "wandb_project", "wandb_entity", "save_steps"}
+    | {"address", "wait", "engines", "engine", "tensor_parallel"}
+    | {"workers", "batch_size", "gradient_accumulation_steps"}
 )  # settings that a run may go on with changed; the last three if a step keeps its rows
 
 

@@ -111,11 +111,10 @@ def _config(base: Path) -> Any:
 
 
 def _serves_adapters(config: Any, kind: Kind) -> bool:
-    import ray
-
+    from hmarl.session import has_gpus
     from llm.rollout.weights import serves_adapters
 
-    return serves_adapters(config, "cuda" if ray.cluster_resources().get("GPU") else "cpu", kind)
+    return serves_adapters(config, "cuda" if has_gpus() else "cpu", kind)
 
 
 def _merged(path: Path, folder: Path) -> Path:

@@ -108,6 +108,7 @@ class TrainingSettings(BaseModel):
         None, description="where checkpoints are kept that all nodes see: a folder, s3://, gs:// (default: the run's)"
     )
     address: str | None = Field(None, description="a running Ray cluster (default: RAY_ADDRESS, or a Ray of our own)")
+    wait: float = Field(60.0, ge=0, description="seconds for a cluster that is busy, or that grows, to have room")
     wandb_project: str | None = Field(
         None,
         description="log to this project of Weights & Biases; offline without a key",

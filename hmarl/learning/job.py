@@ -128,9 +128,11 @@ class Training:
 
     def _learn(self, rules: Mapping[str, Policy]) -> dict[str, LearnedPolicy]:
         """Train the phases one after the other; the policy that each ends with."""
-        from hmarl.session import connect
+        from hmarl.session import Need, connect
 
-        with connect(self.settings.address):
+        settings = self.settings
+        needs = [Need("runners", settings.runners)] if settings.runners else []
+        with connect(settings.address, needs=needs, wait=settings.wait):
             return self._phases(rules[self.acting])
 
     def _phases(self, rule: Policy) -> dict[str, LearnedPolicy]:
@@ -156,6 +158,7 @@ class Training:
                 evaluate_every=settings.evaluate_every,
                 evaluation_episodes=settings.evaluation_episodes,
                 patience=settings.patience,
+                runners=settings.runners,
                 seed=settings.seed,
                 stages=self.stages if len(phase.learns) == 1 else [],
                 reporter=self.reporter,

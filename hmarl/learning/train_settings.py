@@ -64,7 +64,14 @@ class TrainSettings(BaseModel):
     compare_episodes: int = Field(200, ge=2, le=100_000, description="test episodes of the comparison at the end")
     curriculum: Path | None = Field(None, description="YAML file with a list of stages, easy ones first")
     wandb: bool = Field(False, description="log to Weights & Biases too; offline without a key")
+    runners: int = Field(
+        0,
+        ge=0,
+        le=4096,
+        description="processes that sample, on any node; 0: the learner itself, fastest on one machine",
+    )
     address: str | None = Field(None, description="a running Ray cluster (default: RAY_ADDRESS, or a Ray of our own)")
+    wait: float = Field(60.0, ge=0, description="seconds for a cluster that is busy, or that grows, to have room")
     json_: bool = Field(False, description="print the results as one JSON object on the last line")
 
     @property
@@ -93,7 +100,7 @@ class TrainSettings(BaseModel):
             raise explain(error, PPOSettings, "--ppo-set") from error
 
 
-FREE = frozenset({"name", "runs", "json_", "wandb", "address", "phases", "steps"})
+FREE = frozenset({"name", "runs", "json_", "wandb", "address", "wait", "phases", "steps"})
 """Settings that a run may go on with changed; `steps` only upwards."""
 
 

@@ -88,6 +88,7 @@ class PhaseTraining:
     seed: int
     stages: Sequence[Stage]
     reporter: Reporter
+    runners: int = 0
     wandb: Any = None
     state: State = field(init=False)
 
@@ -320,6 +321,7 @@ class PhaseTraining:
             others=self._others(),
             steps=-(-self.steps // self._agents),
             seed=self.seed,
+            num_env_runners=self.runners,
         )
         algorithm = config.build_algo()
         newest = self.checkpoints.newest()

@@ -12,6 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
+from hmarl.session import has_gpus
 from llm.rollout.actor import EngineActor, Pulse
 from llm.rollout.board import Board, on_disk
 from llm.rollout.dispatch import Dispatch, last_line
@@ -270,7 +271,7 @@ def start_pool(
         If an engine cannot start, with its reason, or all do not hold the same weights.
     """
     board = ray.remote(num_cpus=0, name=f"{name}-board")(Board).remote(staleness + 1)
-    on_gpu = ray.cluster_resources().get("GPU", 0) > 0
+    on_gpu = has_gpus()
     options: dict[str, Any] = {
         "num_cpus": num_cpus,
         "num_gpus": settings.tensor_parallel if on_gpu else 0,

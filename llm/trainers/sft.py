@@ -12,6 +12,7 @@ import numpy as np
 from hmarl.errors import InputError
 from hmarl.files import replace_folder
 from hmarl.progress import Reporter
+from hmarl.session import has_gpus
 from llm.settings import SFTSettings
 from llm.tasks.demonstrations import Example
 from llm.trainers.fit import Placement, fit
@@ -57,7 +58,7 @@ def sft(settings: SFTSettings, examples: Sequence[Example], folder: Path, report
     rows = tokenised(examples, load_tokenizer(path), settings.max_length)
     steps = settings.steps or math.ceil(settings.epochs * len(rows) / settings.rows_a_step)
     config = {"settings": settings, "path": path, "rows": ray.put(rows), "steps": steps}
-    placement = Placement(settings.workers, str(settings.storage or folder), bool(ray.cluster_resources().get("GPU")))
+    placement = Placement(settings.workers, str(settings.storage or folder), has_gpus())
     wandb = (settings.wandb_project, settings.wandb_entity) if settings.wandb_project else None
     with opened(folder, reporter, "SFT", steps, _words, wandb, settings.model_dump(mode="json")) as journal:
         held = fit(_loop, config, placement, journal)

@@ -109,7 +109,7 @@ _DRIVER = """
 import json, sys
 from pathlib import Path
 from hmarl.progress import Reporter
-from hmarl.session import connect
+from hmarl.session import Need, connect
 from llm.rollout.engine import EngineSettings
 from llm.rollout.pool import start_pool
 from llm.settings import GRPOSettings
@@ -117,7 +117,7 @@ from llm.tasks.supply_chain import SupplyChainTask
 from llm.trainers.grpo import grpo
 
 values, model, folder = json.loads(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
-with connect(cpus=3):
+with connect(needs=[Need("processes", 3)]):
     pool = start_pool(EngineSettings(model, kind="vllm", max_model_len=128), engines=1)
     task = SupplyChainTask("corner_shop", economics=False)
     grpo(GRPOSettings(**values), task, pool, Path(model), folder, Reporter(folder / "train.log", quiet=True))
