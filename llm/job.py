@@ -65,7 +65,7 @@ def train_from(settings: Settings) -> TrainedModel:
     task = make_task(network, _asked(settings))
     model = resolve(settings.model)
     examples = _examples(settings, task)
-    warnings = settings.validate(_longest_prompt(task, model))
+    warnings = settings.validate(_longest_prompt(task, model)) + asked_otherwise(task, examples)
     with locked(settings.folder):
         resumed = begin(settings, network)
         reporter = Reporter(settings.folder / LOG)
@@ -96,6 +96,20 @@ def _examples(settings: Settings, task: SupplyChainTask) -> list[Example]:
     if not settings.demonstrations:
         return []
     return demonstrate(task, task.heuristic, settings.demonstrations, seed=settings.seed)
+
+
+def asked_otherwise(task: SupplyChainTask, examples: list[Example]) -> list[str]:
+    """A warning where the examples' prompts are built otherwise than those that the model is judged on."""
+    (prompt,) = task.prompts(1, 0)
+    asked = [turn["role"] for turn in prompt.messages]
+    for number, example in enumerate(examples, 1):
+        given = [turn["role"] for turn in example.prompt]
+        if given != asked:
+            return [
+                f"data: example {number} asks by {', '.join(given)}; the model is judged on prompts by "
+                f"{', '.join(asked)}: see --economics"
+            ]
+    return []
 
 
 def _longest_prompt(task: SupplyChainTask, model: Path) -> int:

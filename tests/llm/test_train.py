@@ -17,7 +17,10 @@ from safetensors.numpy import load_file
 
 import llm
 from hmarl.errors import InputError
+from llm.job import asked_otherwise
 from llm.settings import GRPOSettings
+from llm.tasks.demonstrations import demonstrate
+from llm.tasks.supply_chain import SupplyChainTask
 from llm.train import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -172,6 +175,16 @@ def test_adapters_by_command(done: subprocess.CompletedProcess[str], folder: Pat
     assert first.keys() == last.keys()
     assert any((first[name] != last[name]).any() for name in first)
     assert {*AutoPeftModelForCausalLM.from_pretrained(tmp_path / "final").peft_config} == {"default"}
+
+
+def test_demonstrations_that_ask_otherwise_are_told_of() -> None:
+    plain, told = (SupplyChainTask("corner_shop", economics=economics) for economics in (False, True))
+    examples = demonstrate(plain, plain.heuristic, 1)
+    assert asked_otherwise(plain, examples) == []
+    assert asked_otherwise(plain, []) == []
+    assert asked_otherwise(told, examples) == [
+        "data: example 1 asks by user; the model is judged on prompts by system, user: see --economics"
+    ]
 
 
 def test_without_an_algorithm() -> None:
