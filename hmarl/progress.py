@@ -35,9 +35,15 @@ class Reporter:
         File that lines are appended to, with the time.
     quiet
         Only the log.
+
+    Attributes
+    ----------
+    run
+        Name of the run, whose folder the log is in.
     """
 
     def __init__(self, log: Path, quiet: bool = False) -> None:
+        self.run = log.resolve().parent.name
         self.bars = not quiet and sys.stdout.isatty()
         width = None if self.bars else 150
         self.console = Console(quiet=quiet, highlight=False, width=width)

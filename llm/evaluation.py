@@ -203,7 +203,7 @@ def evaluate(
         progress(other)
         played[other] = policy if isinstance(policy, Played) else play(network, policy, episodes, seed)
     progress(BOUND)
-    bound, no_bound = _bound(network, episodes, seed)
+    bound, no_bound = foresight(network, episodes, seed)
     orders = Counter(order_of(task, text) for text in heard.texts)
     variation = None
     if sampled is not None:
@@ -254,13 +254,17 @@ def _row(found: Played, model: Played | None) -> Row:
     return Row(**figures, ahead=None if model is None else paired_difference(model.profit, found.profit))
 
 
-def _bound(network: Network, episodes: int, seed: int) -> tuple[NDArray[np.float64] | None, str]:
-    """The most profit of each path, or why it is not known."""
+def foresight(
+    network: Network, episodes: int, seed: int, split: str = "test"
+) -> tuple[NDArray[np.float64] | None, str]:
+    """The most profit of each path that :func:`play` plays, or why it is not known."""
     from hmarl.exact import clairvoyant_profit
     from hmarl.policies import make_policy
 
     recorded = range(episodes)
-    paths = simulate(network, make_policy("no_order", network), replications=episodes, seed=seed, record=recorded)
+    paths = simulate(
+        network, make_policy("no_order", network), replications=episodes, seed=seed, split=split, record=recorded
+    )
     try:
         return clairvoyant_profit(network, paths.trace["demand"].swapaxes(0, 1)), ""
     except InputError as error:

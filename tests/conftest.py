@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -23,3 +25,30 @@ def ray_session() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def scraped(ray_session: None) -> Callable[..., dict[str, float]]:
+    """The values of a run's phase by name, read as Prometheus reads them, once all that are awaited are there."""
+    import ray
+    from prometheus_client.parser import text_string_to_metric_families
+
+    (node,) = ray.nodes()
+    url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+
+    def read(run: str, phase: str, awaited: set[str]) -> dict[str, float]:
+        found: dict[str, float] = {}
+        end = time.monotonic() + 60  # a report of Ray's is due every 10 s
+        while not awaited <= found.keys() and time.monotonic() < end:
+            time.sleep(0.2)
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                families = text_string_to_metric_families(answer.read().decode())
+            found = {
+                sample.name: sample.value
+                for family in families
+                for sample in family.samples
+                if (sample.labels.get("run"), sample.labels.get("phase")) == (run, phase)
+            }
+        return found
+
+    return read

@@ -1,4 +1,4 @@
-"""Curves while a phase trains: TensorBoard's events, and Weights & Biases where it is asked for."""
+"""Curves while a phase trains: TensorBoard's events, gauges, and Weights & Biases where it is asked for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any, Self
 
 from torch.utils.tensorboard import SummaryWriter
 
+from hmarl.gauges import MEASURES, Gauges
+
 
 class Charts:
     """Writes the rows of metrics.jsonl where they are drawn.
@@ -17,23 +19,26 @@ class Charts:
     ----------
     folder
         Of TensorBoard's events.
-    phase
-        Prefix of the names in Weights & Biases.
+    run, phase
+        Names of the gauges' values; `phase` is the prefix of the names in Weights & Biases.
     resumed_at
         Steps of the checkpoint that the run goes on from: later events of before are dropped.
     wandb
         A run of Weights & Biases, or None.
     """
 
-    def __init__(self, folder: Path, phase: str, resumed_at: int | None, wandb: Any = None) -> None:
+    def __init__(self, folder: Path, run: str, phase: str, resumed_at: int | None, wandb: Any = None) -> None:
         purge = None if resumed_at is None else resumed_at + 1
         self._writer = SummaryWriter(str(folder), purge_step=purge)
+        self._gauges = Gauges(MEASURES, run, phase)
         self._phase, self._wandb = phase, wandb
 
     def __enter__(self) -> Self:
+        self._gauges.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._gauges.__exit__(*error)
         self._writer.close()
 
     def add(self, row: dict[str, Any]) -> None:
@@ -41,6 +46,7 @@ class Charts:
         numbers = {key: value for key, value in row.items() if isinstance(value, int | float) and key != "steps"}
         for key, value in numbers.items():
             self._writer.add_scalar(key, value, row["steps"])
+        self._gauges.show(row)
         if self._wandb is not None:
             self._wandb.log(
                 {f"{self._phase}/{key}": value for key, value in [*numbers.items(), ("steps", row["steps"])]}

@@ -58,6 +58,10 @@ class BatchedPPOLearner(PPOTorchLearner):
     schedules over the sampled environment steps.
     """
 
+    def __repr__(self) -> str:
+        """What Ray's dashboard calls the actor."""
+        return f"learner: {', '.join(sorted(self.config.policies))}"
+
     def build(self) -> None:
         self._flat: dict[str, FlatParameters] = {}
         super().build()

@@ -112,6 +112,11 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         self.module: MultiRLModule
         self.make_module()
 
+    def __repr__(self) -> str:
+        """What Ray's dashboard calls the actor."""
+        purpose = "validation runner" if self.config.in_evaluation else "runner"
+        return f"{purpose} {self.worker_index}: {', '.join(sorted(self.config.policies))}"
+
     def make_env(self) -> None:
         context, seed = self.config.env_config, self._seed or 0
         network: Network = context["network"]

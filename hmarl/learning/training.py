@@ -9,12 +9,14 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
+from hmarl.exact.gap import known_optimum
 from hmarl.learning.algorithm import ppo_config, start_from, trained_module
 from hmarl.learning.charts import Charts
 from hmarl.learning.folder import Checkpoints
@@ -163,7 +165,9 @@ class PhaseTraining:
         self._candidate: LearnedPolicy | None = None  # better than the best that a checkpoint holds
         try:
             with (
-                Charts(self.folder, self.phase.name, self.state.steps if rows else None, self.wandb) as self._charts,
+                Charts(
+                    self.folder, self.reporter.run, self.phase.name, self.state.steps if rows else None, self.wandb
+                ) as self._charts,
                 self.reporter.bar(self.phase.name, self.steps, self.state.steps, "agent-steps") as advance,
                 held() as interrupts,
             ):
@@ -247,6 +251,7 @@ class PhaseTraining:
             self.state.score, self.state.score_low, self.state.score_high = score.mean, score.low, score.high
             self.state.best_at = self.state.steps
             self._candidate = learned
+        gap = {} if self._least_cost is None else {"gap": float(figures["cost"].mean()) / self._least_cost - 1}
         return {
             "validation_reward": learners.mean,
             "validation_reward_low": learners.low,
@@ -254,7 +259,16 @@ class PhaseTraining:
             "validation_reward_all": score.mean,
             "service_level": float(figures["service_level"].mean()),
             "fill_rate": float(figures["fill_rate"].mean()),
+            **gap,
         }
+
+    @cached_property
+    def _least_cost(self) -> float | None:
+        """Of the optimal policy on the validation paths, money a day; None where none is known, or it is nothing."""
+        optimum = known_optimum(self.network)
+        if optimum is None or optimum.cost <= optimum.proof.tolerance:
+            return None
+        return float(self._simulate(self.network, optimum.policy)["cost"].mean())
 
     def _simulate(self, network: Network, policy: Policy) -> Mapping[str, Any]:
         return simulate(

@@ -197,6 +197,11 @@ class Pool:
             found.append(EngineHealth(name, member.state, member.error, pulse))
         return found
 
+    @property
+    def working(self) -> int:
+        """Engines that answer, for all that this client knows."""
+        return sum(member.works for member in self._members.values())
+
     def close(self) -> None:
         """End the engines (of all clients)."""
         if self._thread is not None:

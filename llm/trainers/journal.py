@@ -1,4 +1,4 @@
-"""What a training says of its steps: metrics.jsonl, TensorBoard, Weights & Biases, a bar."""
+"""What a training says of its steps: metrics.jsonl, TensorBoard, gauges, Weights & Biases, a bar."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from hmarl.gauges import Gauges
 from hmarl.progress import Advance, Reporter
 from hmarl.runs import Metrics, read_rows
+from llm.trainers.measures import MEASURES
 
 Row = dict[str, Any]
 """Numbers of a step by name; ``steps`` is how many were done."""
@@ -83,7 +85,7 @@ def opened(
     folder
         Of the run.
     title, steps, words
-        Of the bar: what it is called, its length, what a row says beside it.
+        Of the bar: what it is called, its length, what a row says beside it. The gauges' phase is called so too.
     wandb
         Project and entity of Weights & Biases, with `config`; offline where there is no key.
     """
@@ -94,7 +96,8 @@ def opened(
         board = stack.enter_context(SummaryWriter(str(folder / TENSORBOARD)))
         journal = Journal(folder, reporter, [])
         advance = stack.enter_context(reporter.bar(title, steps, journal.step))
-        journal.listeners += [_to_bar(advance, words), _to_board(board)]
+        gauges = stack.enter_context(Gauges(MEASURES, reporter.run, title.lower()))
+        journal.listeners += [_to_bar(advance, words), _to_board(board), gauges.show]
         if wandb:
             journal.listeners.append(stack.enter_context(_to_wandb(folder, *wandb, config)))
         yield journal

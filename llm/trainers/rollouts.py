@@ -148,6 +148,8 @@ class Rollouts:
                 "tokens_per_second": tokens / (generated - begun),
                 "version": version,
                 "staleness": self.version - version,
+                "engines_working": self.pool.working,
+                "requests_resent": self.pool.counts.resent,
                 **copied,
             },
             [

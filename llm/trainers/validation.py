@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hmarl.report.statistics import estimate
-from llm.evaluation import play
+from llm.evaluation import foresight, play
 from llm.tasks.decider import LanguageModelPolicy
 from llm.trainers import checkpoint
 from llm.trainers.grpo_trainer import Trainer, told
@@ -44,8 +45,8 @@ class Validation:
         Returns
         -------
         dict
-            The row's columns: profit an episode with its 95 % interval, the share of unreadable answers, the best
-            step, seconds.
+            The row's columns: profit an episode with its 95 % interval, how far it is below what foresight would make
+            (where that is known), the share of demand met, of unreadable answers, the best step, seconds.
         """
         begun = time.perf_counter()
         self.trainer.publish_now()
@@ -62,12 +63,22 @@ class Validation:
         policy = LanguageModelPolicy(task, self.trainer.rollouts.generate)
         played = play(task.network, policy, settings.evaluation_episodes, settings.seed, "validation")
         profit = estimate(played.profit)
+        gap = {} if self._most is None else {"gap": 1 - profit.mean / self._most}
         return {
             "validation_profit": profit.mean,
             "validation_profit_low": profit.low,
             "validation_profit_high": profit.high,
+            **gap,
+            "service_level": float(played.service_level.mean()),
             "validation_parse_failures": policy.parse_failures / policy.decisions,
         }
+
+    @cached_property
+    def _most(self) -> float | None:
+        """Mean profit of foresight on the same paths; None where it is not known, or nothing."""
+        settings, network = self.settings, self.trainer.rollouts.task.network
+        profit, _ = foresight(network, settings.evaluation_episodes, settings.seed, "validation")
+        return float(profit.mean()) if profit is not None and profit.mean() > 0 else None
 
     @property
     def stop(self) -> str:
