@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = sorted(path for package in ("hmarl", "llm", "benchmarks") for path in ROOT.glob(f"{package}/**/*.py"))
+PACKAGES = ("hmarl", "llm", "cluster", "benchmarks")
+SOURCES = sorted(path for package in PACKAGES for path in ROOT.glob(f"{package}/**/*.py"))
 TESTS = sorted(ROOT.glob("tests/**/*.py"))
 HEAVY = ("ray", "torch", "transformers", "vllm", "numba", "matplotlib", "scipy", "pandas")
 
@@ -21,7 +22,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("arguments", [("check",), ("format", "--check")], ids=["check", "format"])
 def test_ruff(arguments: tuple[str, ...]) -> None:
-    done = run("-m", "ruff", *arguments, "hmarl", "llm", "benchmarks", "tests")
+    done = run("-m", "ruff", *arguments, *PACKAGES, "tests")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

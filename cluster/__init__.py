@@ -1,0 +1,1 @@
+"""Machines: what a training needs of them."""
