@@ -101,6 +101,18 @@ def test_remote_runners_sample_each_its_own_and_are_counted_once(remote: Algorit
     assert result["episode_return_min"] <= result["episode_return_mean"] <= result["episode_return_max"]
 
 
+def test_actors_say_what_they_do(remote: Algorithm):
+    """Ray's dashboard shows how an actor calls itself."""
+    assert remote.env_runner_group.foreach_env_runner(repr, local_env_runner=False) == [
+        "runner 1: store",
+        "runner 2: store",
+    ]
+    assert remote.eval_env_runner_group.foreach_env_runner(repr, local_env_runner=False) == [
+        "validation runner 1: store"
+    ]
+    assert repr(remote.learner_group._learner) == "learner: store"
+
+
 def test_means_are_over_the_runners(remote: Algorithm):
     result = remote.train()["env_runners"]
     returns = remote.env_runner_group.foreach_env_runner(
