@@ -64,6 +64,11 @@ class EngineActor:
     def __init__(self, settings: EngineSettings, board: str) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._served = self._thread.submit(_Served, settings, board).result()
+        self._kind = installed_kind(settings.kind)
+
+    def __repr__(self) -> str:
+        """What Ray's dashboard calls the actor."""
+        return f"{self._kind} engine"
 
     def generate(self, requests: Sequence[Request], sampling: Sampling, manifest: Manifest) -> Reply:
         """Answers by the weights of a manifest, pulled from the board where the engine holds others."""

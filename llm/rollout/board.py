@@ -24,6 +24,10 @@ class Board:
         self._weights: dict[int, ray.ObjectRef] = {}
         self._newest = 0
 
+    def __repr__(self) -> str:
+        """What Ray's dashboard calls the actor."""
+        return "board of weights"
+
     def begin(self, manifest: Manifest) -> None:
         """Tell what the engines were started with; nobody can ask for its tensors."""
         self._manifests[manifest.version] = manifest
