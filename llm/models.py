@@ -6,13 +6,13 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from hmarl.errors import InputError, unknown
+from hmarl.errors import InputError
 from hmarl.files import replace_folder, write_atomic
+from llm.adapters import LoraSettings, add_adapters, attention, check_form, recompute
 from llm.quiet import quiet
 from llm.tiny import MODELS, tiny_model
 from llm.trainers.sharding import shard_plan
@@ -22,29 +22,6 @@ ADAPTER_CONFIG = "adapter_config.json"
 _SNAPSHOT = re.compile(r"models--(?P<name>[^/]+)/snapshots/(?P<revision>[0-9a-f]{40})")
 _EFFORT = re.compile(r"^\{%- set reasoning_effort = reasoning_effort [^%]*-%\}")
 _DATE = "2025-08-05"  # gpt-oss's template writes today's date: the same prompt must have the same tokens every day
-
-
-@dataclass(frozen=True)
-class LoraSettings:
-    """Which adapters are trained.
-
-    Attributes
-    ----------
-    r, alpha
-        Rank; an adapter's product counts alpha / r times.
-    dropout
-        Share of its inputs dropped in training; 0 with `expert_targets`.
-    target_modules
-        Names of linear layers; ``("all-linear",)`` are all of them but the last.
-    expert_targets
-        Names of fused expert weights, ``mlp.experts.gate_up_proj`` or, of one layer, ``7.mlp.experts.down_proj``.
-    """
-
-    r: int = 16
-    alpha: int = 32
-    dropout: float = 0.0
-    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
-    expert_targets: tuple[str, ...] = ()
 
 
 class Parameters(NamedTuple):
@@ -157,16 +134,15 @@ def load_model(
     from transformers import AutoConfig, AutoModelForCausalLM
 
     if lora:
-        _check_form(lora)
+        check_form(lora)
     base, adapter = base_of(path)
     config = AutoConfig.from_pretrained(base, trust_remote_code=False)
     options: dict[str, Any] = {
         "device_map": device_map,
         "offload_folder": offload_folder,
         **shard_plan(workers),
+        **attention(config),
     }
-    if config.model_type == "gpt_oss":
-        options["attn_implementation"] = "eager"  # others leave the sinks out
     quantised = load_in_8bit or load_in_4bit
     if quantised:
         options["quantization_config"] = _bitsandbytes(config, load_in_4bit)
@@ -179,9 +155,7 @@ def load_model(
             from peft import prepare_model_for_kbit_training
 
             model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-        model.config.use_cache = False
-        if gradient_checkpointing:
-            model.activation_checkpointing_enable({"use_reentrant": False})
+        recompute(model, gradient_checkpointing)
         return _with_adapter(model, adapter, lora)
 
 
@@ -228,14 +202,8 @@ def export(
     model.config.use_cache = False
 
 
-def _check_form(lora: LoraSettings) -> None:
-    if lora.expert_targets and lora.dropout:
-        raise InputError(f"lora_dropout: {lora.dropout:g}: 0 with expert_targets: fused weights have no dropout")
-
-
 def _with_adapter(model: Any, adapter: Path | None, lora: LoraSettings | None) -> Any:
-    from peft import LoraConfig as PeftLora
-    from peft import PeftModel, TaskType, get_peft_model
+    from peft import PeftModel
 
     if adapter is not None:
         model = PeftModel.from_pretrained(model, adapter, is_trainable=lora is not None)
@@ -245,19 +213,7 @@ def _with_adapter(model: Any, adapter: Path | None, lora: LoraSettings | None) -
         return model
     if lora is None:
         return model
-    _check_targets(model, lora)
-    every = lora.target_modules == ("all-linear",)
-    return get_peft_model(
-        model,
-        PeftLora(
-            task_type=TaskType.CAUSAL_LM,
-            r=lora.r,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules="all-linear" if every else list(lora.target_modules),
-            target_parameters=list(lora.expert_targets) or None,
-        ),
-    )
+    return add_adapters(model, lora)
 
 
 def _check_same(adapter: Path, held: Any, lora: LoraSettings) -> None:
@@ -265,22 +221,6 @@ def _check_same(adapter: Path, held: Any, lora: LoraSettings) -> None:
     for name, there, here in (("lora_r", held.r, lora.r), ("lora_alpha", held.lora_alpha, lora.alpha)):
         if there != here:
             raise InputError(f"{name}: {here}: the adapter in {adapter} that training starts from has {there}")
-
-
-def _check_targets(model: Any, lora: LoraSettings) -> None:
-    import torch
-
-    linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
-    fused = [name for name, parameter in model.named_parameters() if parameter.ndim == 3]
-    wanted = [("target_modules", target, linear) for target in lora.target_modules if target != "all-linear"]
-    for field, target, names in [*wanted, *(("expert_targets", target, fused) for target in lora.expert_targets)]:
-        if not any(f".{name}".endswith(f".{target}") for name in names):
-            raise unknown(field, target, _short(names))
-
-
-def _short(names: Iterable[str]) -> list[str]:
-    """Names without the layer they are of."""
-    return sorted({re.sub(r"^(.*\.)?\d+\.", "", name).removeprefix("self_attn.") for name in names})
 
 
 def _bitsandbytes(config: Any, four: bool) -> Any:
