@@ -1,0 +1,1 @@
+"""What a training of a language model needs: memory, engines, time, nodes."""

@@ -1,0 +1,286 @@
+"""The peak memory of a training worker, from the real model trained on tensors without memory.
+
+The model is built, shared out between workers (FSDP2), run forward and backward and stepped as the trainers do it
+(:mod:`llm.models`, :mod:`llm.trainers.sharding`), with a process group that talks to nobody and tensors that know
+their shape alone. torch's trackers say what would be held at the worst moment.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from multiprocessing import get_context
+from typing import Any
+
+from cluster.planning.gpus import GIB
+from cluster.planning.parts import BF16, Model, transformers_config, untrained
+from llm.adapters import LoraSettings, add_adapters, recompute
+from llm.trainers.sharding import shard_plan
+
+HEAD_COLUMNS = 32_768  # of the vocabulary that TRL scores at once
+CONTEXT = 2 * GIB  # CUDA, NCCL, cuBLAS
+FRAGMENTED = 0.05  # of the peak: torch's allocator cannot use all that it holds
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a worker does, as far as memory is concerned.
+
+    Attributes
+    ----------
+    config
+        The model's.
+    workers
+        That share the model out.
+    tokens, answer_tokens
+        Of a sequence, and how many of them are trained on.
+    batch_size
+        Sequences in a forward pass.
+    lora
+        None: all weights are trained, in one pass a step: between passes the trainers keep gradients whole.
+    gradient_checkpointing
+        Activations are computed again in the backward pass.
+    """
+
+    config: dict[str, Any]
+    workers: int
+    tokens: int
+    answer_tokens: int
+    batch_size: int = 1
+    lora: LoraSettings | None = LoraSettings()  # noqa: RUF009 (frozen)
+    gradient_checkpointing: bool = True
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Bytes that a worker holds at the worst moment.
+
+    Attributes
+    ----------
+    parameters, gradients, optimiser
+        Its part of them; of adapters all.
+    gathered
+        Weights of the layers that are computed just then.
+    all_gather
+        Buffers for weights and gradients on their way.
+    activations
+        Of the forward pass.
+    temporary
+        Of the backward pass.
+    """
+
+    parameters: int = 0
+    gradients: int = 0
+    optimiser: int = 0
+    gathered: int = 0
+    all_gather: int = 0
+    activations: int = 0
+    temporary: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(asdict(self).values())
+
+    @property
+    def reserve(self) -> float:
+        """What a GPU needs beside it: its libraries, fragmentation, and a layer gathered ahead."""
+        return CONTEXT + FRAGMENTED * self.total + self.gathered
+
+
+_CATEGORIES = {  # of torch's trackers, for one worker and for several
+    "Parameter": "parameters", "Sharded Param": "parameters", "Buffer": "parameters",
+    "Gradient": "gradients", "Sharded Grad": "gradients", "Unsharded Grad": "gradients",
+    "Optstate": "optimiser", "OptState": "optimiser",
+    "Unsharded Param": "gathered",
+    "All Gather": "all_gather", "Reduce Scatter": "all_gather",
+    "Activation": "activations", "Inputs": "activations", "Other": "activations",
+    "Temp": "temporary",
+}  # fmt: skip
+
+
+class Dryrun:
+    """Measures trainings in a process of its own: the process group is the whole process's."""
+
+    def __init__(self) -> None:
+        self._process = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_alone)
+
+    def __enter__(self) -> Dryrun:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.shutdown(cancel_futures=True)
+
+    def peak(self, training: Training) -> Peak:
+        """Of a worker.
+
+        Raises
+        ------
+        InputError
+            If the model has no layers for the adapters.
+        """
+        return self._process.submit(measure, training).result()
+
+    def estimate(self, training: Training) -> Peak:
+        """Nearly the same in a fraction of the time: each further layer adds as much as the one before."""
+        layers = transformers_config(training.config).get_text_config().num_hidden_layers
+        few, more = _sample(training.config)
+        if more >= layers:
+            return self.peak(training)
+        small, large = (asdict(self.peak(replace(training, config=cut(training.config, n)))) for n in (few, more))
+        grown = {name: large[name] + (large[name] - small[name]) * (layers - more) // (more - few) for name in small}
+        return Peak(**grown)
+
+
+def rescaled(peak: Peak, model: Model, training: Training, workers: int) -> Peak:
+    """The peak of a training with another number of workers, both two at least: only the shards change."""
+    old, new = (
+        sum(tensor.shard(count) for tensor in model.tensors if tensor.part != "adapter")
+        for count in (training.workers, workers)
+    )
+    parameters = peak.parameters + (new - old) * BF16
+    if training.lora:
+        return replace(peak, parameters=parameters)
+    gradients, optimiser = (size * new // old for size in (peak.gradients, peak.optimiser))
+    return replace(peak, parameters=parameters, gradients=gradients, optimiser=optimiser)
+
+
+def cut(config: dict[str, Any], layers: int) -> dict[str, Any]:
+    """The configuration with its first layers alone."""
+    made = transformers_config(config).to_dict()
+    kinds = {"layer_types": made["layer_types"][:layers]} if made.get("layer_types") else {}
+    return {**config, **kinds, "num_hidden_layers": layers}
+
+
+def _sample(config: dict[str, Any]) -> tuple[int, int]:
+    """Two numbers of layers that hold the kinds of layers in the same proportion."""
+    kinds: Sequence[str] = getattr(transformers_config(config).get_text_config(), "layer_types", None) or ["full"]
+    period = next(n for n in range(1, len(kinds) + 1) if all(kinds[i] == kinds[i % n] for i in range(len(kinds))))
+    few = period * math.ceil(2 / period)
+    return few, few + period
+
+
+def _alone() -> None:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def measure(training: Training) -> Peak:
+    """See :meth:`Dryrun.peak`; in this process."""
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with _process_group(training.workers):
+        mesh = _mesh(training)
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            model = _model(training, mesh)
+            base = model.get_base_model() if training.lora else model
+            trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+            optimiser = torch.optim.AdamW(trained, lr=1e-5)
+            for parameter in trained:
+                parameter.grad = torch.zeros_like(parameter)
+            optimiser.step()
+            optimiser.zero_grad()
+            tracker = _tracker(base, trained, optimiser)
+            with tracker:
+                for _ in range(2 if training.lora else 1):  # the second with the gradients of the first
+                    forward_backward(model, training)
+                    tracker.reset_mod_stats()
+                optimiser.step()
+            (found,) = tracker.get_tracker_snapshot("peak").values()
+    held = dict.fromkeys((field.name for field in fields(Peak)), 0)
+    for kind, size in found.items():
+        if kind != "Total":
+            held[_CATEGORIES[kind.value]] += size
+    return Peak(**held)
+
+
+@contextmanager
+def _process_group(workers: int) -> Iterator[None]:
+    import torch.distributed as dist
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=workers)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def _mesh(training: Training) -> dict[str, Any]:
+    """How transformers shares the model out; it reads ranks, which tensors without memory have not."""
+    from transformers import AutoModelForCausalLM
+
+    options = shard_plan(training.workers)
+    if not options:
+        return {}
+    config = transformers_config(training.config)
+    kind = AutoModelForCausalLM._model_mapping[type(config)]
+    distributed, _, manager = kind.prepare_distribute_model(options["distributed_config"])
+    return {"distributed_config": distributed, "mesh_manager": manager}
+
+
+def _model(training: Training, mesh: dict[str, Any]) -> Any:
+    import torch
+
+    with torch.device("meta"):
+        model = untrained(training.config)
+    _without_memory(model)
+    if mesh:
+        model = type(model).maybe_distribute_model(model, **mesh)
+    return trainable(model, training)
+
+
+def trainable(model: Any, training: Training) -> Any:
+    """The same with what training adds."""
+    recompute(model, training.gradient_checkpointing)
+    return (add_adapters(model, training.lora) if training.lora else model).train()
+
+
+def _without_memory(model: Any) -> None:
+    """From the meta device, which FSDP2 does not run on, to tensors of the CPU that hold nothing."""
+    import torch
+
+    held: dict[int, Any] = {}  # tied weights stay tied
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                empty = torch.empty(parameter.shape, dtype=parameter.dtype, device="cpu")
+                module._parameters[name] = held.setdefault(id(parameter), torch.nn.Parameter(empty))
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype, device="cpu")
+
+
+def _tracker(base: Any, trained: Sequence[Any], optimiser: Any) -> Any:
+    from torch.distributed._tools.fsdp2_mem_tracker import FSDPMemTracker, _FSDPRefType
+    from torch.distributed._tools.mem_tracker import MemTracker
+    from torch.distributed.fsdp import FSDPModule
+    from torch.distributed.tensor import DTensor
+
+    if not isinstance(base, FSDPModule):
+        tracker = MemTracker()
+        tracker.track_external(base, optimiser)
+        return tracker
+    tracker = FSDPMemTracker(base, optimiser)
+    for adapter in (parameter for parameter in trained if not isinstance(parameter, DTensor)):  # not FSDP2's
+        tracker._update_and_maybe_create_winfos(adapter, _FSDPRefType.SHARDED_PARAM)
+        adapter.register_post_accumulate_grad_hook(
+            lambda kept: tracker._update_and_maybe_create_winfos(kept.grad, _FSDPRefType.SHARDED_GRAD)
+        )
+    return tracker
+
+
+def forward_backward(model: Any, training: Training) -> None:
+    """Forward and backward. As many logits are held as TRL holds, which goes through the vocabulary by columns."""
+    import torch
+
+    ids = torch.zeros(training.batch_size, training.tokens, dtype=torch.long)
+    vocabulary = model.get_output_embeddings().weight.shape[0]
+    rows = math.ceil(training.answer_tokens * min(1, HEAD_COLUMNS / vocabulary))
+    logits = model(input_ids=ids, use_cache=False, logits_to_keep=rows).logits
+    logits.float().logsumexp(-1).sum().backward()
