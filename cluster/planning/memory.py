@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from typing import Any
 from cluster.planning.gpus import GIB
 from cluster.planning.parts import BF16, Model, transformers_config, untrained
 from llm.adapters import LoraSettings, add_adapters, recompute
+from llm.quiet import quiet
 from llm.trainers.sharding import shard_plan
 
 HEAD_COLUMNS = 32_768  # of the vocabulary that TRL scores at once
@@ -174,11 +176,12 @@ def measure(training: Training) -> Peak:
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    with _process_group(training.workers):
-        mesh = _mesh(training)
+    with quiet(), _process_group(training.workers):
+        model = _sharded(training)
+        base = model.get_base_model() if training.lora else model
         with FakeTensorMode(allow_non_fake_inputs=True):
-            model = _model(training, mesh)
-            base = model.get_base_model() if training.lora else model
+            model.to_empty(device="cpu")
+            base.tie_weights()
             trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
             optimiser = torch.optim.AdamW(trained, lr=1e-5)
             for parameter in trained:
@@ -211,28 +214,17 @@ def _process_group(workers: int) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def _mesh(training: Training) -> dict[str, Any]:
-    """How transformers shares the model out; it reads ranks, which tensors without memory have not."""
-    from transformers import AutoModelForCausalLM
-
-    options = shard_plan(training.workers)
-    if not options:
-        return {}
-    config = transformers_config(training.config)
-    kind = AutoModelForCausalLM._model_mapping[type(config)]
-    distributed, _, manager = kind.prepare_distribute_model(options["distributed_config"])
-    return {"distributed_config": distributed, "mesh_manager": manager}
-
-
-def _model(training: Training, mesh: dict[str, Any]) -> Any:
+def _sharded(training: Training) -> Any:
+    """The model on the meta device, shared out as transformers does it while it loads, with what training adds."""
     import torch
 
     with torch.device("meta"):
         model = untrained(training.config)
-    _without_memory(model)
-    if mesh:
-        model = type(model).maybe_distribute_model(model, **mesh)
-    return trainable(model, training)
+        options = shard_plan(training.workers)
+        if options:
+            config, _, manager = type(model).prepare_distribute_model(options["distributed_config"])
+            model = type(model).maybe_distribute_model(model, config, manager)
+        return trainable(model, training)
 
 
 def trainable(model: Any, training: Training) -> Any:
@@ -241,37 +233,28 @@ def trainable(model: Any, training: Training) -> Any:
     return (add_adapters(model, training.lora) if training.lora else model).train()
 
 
-def _without_memory(model: Any) -> None:
-    """From the meta device, which FSDP2 does not run on, to tensors of the CPU that hold nothing."""
-    import torch
-
-    held: dict[int, Any] = {}  # tied weights stay tied
-    for module in model.modules():
-        for name, parameter in module._parameters.items():
-            if parameter is not None:
-                empty = torch.empty(parameter.shape, dtype=parameter.dtype, device="cpu")
-                module._parameters[name] = held.setdefault(id(parameter), torch.nn.Parameter(empty))
-        for name, buffer in module._buffers.items():
-            if buffer is not None:
-                module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype, device="cpu")
-
-
 def _tracker(base: Any, trained: Sequence[Any], optimiser: Any) -> Any:
     from torch.distributed._tools.fsdp2_mem_tracker import FSDPMemTracker, _FSDPRefType
     from torch.distributed._tools.mem_tracker import MemTracker
     from torch.distributed.fsdp import FSDPModule
     from torch.distributed.tensor import DTensor
+    from torch.utils.hooks import RemovableHandle
 
     if not isinstance(base, FSDPModule):
-        tracker = MemTracker()
+        tracker, nothing = MemTracker(), RemovableHandle(OrderedDict())
+        for parameter in base.parameters():
+            if not parameter.requires_grad:  # it would hook into its gradient
+                tracker._param_to_grad_hook_handles[parameter] = (nothing, nothing)
         tracker.track_external(base, optimiser)
         return tracker
     tracker = FSDPMemTracker(base, optimiser)
+
+    def note_gradient(adapter: Any) -> None:
+        tracker._update_and_maybe_create_winfos(adapter.grad, _FSDPRefType.SHARDED_GRAD)
+
     for adapter in (parameter for parameter in trained if not isinstance(parameter, DTensor)):  # not FSDP2's
         tracker._update_and_maybe_create_winfos(adapter, _FSDPRefType.SHARDED_PARAM)
-        adapter.register_post_accumulate_grad_hook(
-            lambda kept: tracker._update_and_maybe_create_winfos(kept.grad, _FSDPRefType.SHARDED_GRAD)
-        )
+        adapter.register_post_accumulate_grad_hook(note_gradient)
     return tracker
 
 
