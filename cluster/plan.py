@@ -62,7 +62,8 @@ def main(argv: list[str]) -> int:
     with _status() as progress:
         plan = make_plan(question, progress)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-    for table in tables(plan):
+    for title, table in tables(plan):
+        console.print(title, markup=False, style="bold", soft_wrap=True)
         console.print(table)
     for line in lines(plan):
         console.print(line, markup=False, soft_wrap=True)

@@ -139,16 +139,24 @@ class Dryrun:
 
 
 def rescaled(peak: Peak, model: Model, training: Training, workers: int) -> Peak:
-    """The peak of a training with another number of workers, both two at least: only the shards change."""
-    old, new = (
-        sum(tensor.shard(count) for tensor in model.tensors if tensor.part != "adapter")
-        for count in (training.workers, workers)
+    """The peak with another number of workers, both two at least: shards change, and how far layers are padded."""
+    before = training.workers
+    old, new = (_shards(model, count, "adapter") for count in (before, workers))
+    was, padded = (count * _shards(model, count, "adapter", "embeddings", "head") for count in (before, workers))
+    peak = replace(
+        peak,
+        parameters=peak.parameters + (new - old) * BF16,
+        gathered=peak.gathered * padded // was,
+        all_gather=peak.all_gather * padded // was,
     )
-    parameters = peak.parameters + (new - old) * BF16
     if training.lora:
-        return replace(peak, parameters=parameters)
-    gradients, optimiser = (size * new // old for size in (peak.gradients, peak.optimiser))
-    return replace(peak, parameters=parameters, gradients=gradients, optimiser=optimiser)
+        return peak
+    return replace(peak, gradients=peak.gradients * new // old, optimiser=peak.optimiser * new // old)
+
+
+def _shards(model: Model, workers: int, *without: str) -> int:
+    """Numbers of the largest shard."""
+    return sum(tensor.shard(workers) for tensor in model.tensors if tensor.part not in without)
 
 
 def cut(config: dict[str, Any], layers: int) -> dict[str, Any]:

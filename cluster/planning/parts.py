@@ -12,6 +12,7 @@ from typing import Any
 
 from hmarl.errors import InputError
 from llm.adapters import LoraSettings, add_adapters, attention
+from llm.quiet import quiet
 from llm.recipes import BUILT_IN as TINY
 
 BF16 = 2  # bytes
@@ -97,7 +98,7 @@ def skeleton(config: dict[str, Any], lora: LoraSettings | None) -> Any:
     """
     import torch
 
-    with torch.device("meta"):
+    with quiet(), torch.device("meta"):
         model = untrained(config)
         return add_adapters(model, lora) if lora else model
 

@@ -87,7 +87,7 @@ class Plan:
     engines
         The kinds that were considered.
     placement
-        The fastest by the estimate; None: it does not fit.
+        Among the fastest by the estimate; None: it does not fit.
     step
         What a step takes there.
     smallest
@@ -153,7 +153,7 @@ class Plan:
 
 def gib(size: float) -> str:
     """Bytes in words."""
-    return f"{size / GIB:,.1f} GiB"
+    return f"{size / GIB:,.1f} GiB" if size >= GIB / 10 else f"{size * 1024 / GIB:,.1f} MiB"
 
 
 def to_json(plan: Plan) -> dict[str, Any]:

@@ -23,8 +23,8 @@ _WORDS = {
 }
 
 
-def tables(plan: Plan) -> Iterator[Table]:
-    """Parameters, memory, engines and, where it fits, a step."""
+def tables(plan: Plan) -> Iterator[tuple[str, Table]]:
+    """Parameters, memory, engines and, where it fits, a step, each with its title."""
     yield _parameters(plan)
     yield _memory(plan)
     yield _engines(plan)
@@ -80,46 +80,44 @@ def _count(number: int, name: str) -> str:
     return f"{number} {name}{'' if number == 1 else 's'}"
 
 
-def _table(title: str, *columns: str) -> Table:
+def _table(*columns: str) -> Table:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left", no_wrap=not number)
     return table
 
 
-def _parameters(plan: Plan) -> Table:
+def _parameters(plan: Plan) -> tuple[str, Table]:
     model = plan.model
-    table = _table(f"{plan.question.model}: parameters", "part", "parameters", "bf16")
+    table = _table("part", "parameters", "in bf16")
     for part, size in model.parts.items():
         table.add_row(part, f"{size:,}", gib(2 * size))
     table.add_section()
     table.add_row("model", f"{model.base:,}", gib(2 * model.base))
     table.add_row("used by a token", f"{model.active + model.head:,.0f}", "")
-    return table
+    return f"{plan.question.model}: parameters", table
 
 
-def _memory(plan: Plan) -> Table:
+def _memory(plan: Plan) -> tuple[str, Table]:
     asked, peak = plan.question, plan.peak
     kept = "activations computed again" if asked.gradient_checkpointing else "activations kept"
-    title = f"Memory of a GPU at its worst moment: {plan.workers} workers, {asked.batch_size} x {asked.tokens:,} tokens"
-    table = _table(f"{title}, {kept}", "", "GiB")
+    title = f"Memory of a GPU at its worst moment, {_count(plan.workers, 'trainer')}"
+    table = _table("", "GiB")
     for name, words in _WORDS.items():
         table.add_row(words, _gib(getattr(peak, name)))
     table.add_section()
     table.add_row("total, as measured", _gib(peak.total))
     table.add_row("with the reserve", _gib(plan.needed))
     table.add_row(f"a GPU has ({asked.gpu})", _gib(plan.gpu.memory))
-    return table
+    return f"{title}, {asked.batch_size} x {asked.tokens:,} tokens each, {kept}", table
 
 
-def _engines(plan: Plan) -> Table:
+def _engines(plan: Plan) -> tuple[str, Table]:
     shipped = "as shipped (experts in MXFP4)" if plan.model.mxfp4 and plan.question.adapters else "bfloat16"
-    title = f"Engines: weights {shipped}; a GPU's memory"
-    table = _table(title, "GPUs", "weights, GiB", "keys and values, GiB", f"x {plan.question.tokens:,} tokens")
+    table = _table("GPUs", "weights, GiB", "room, GiB", f"sequences of {plan.question.tokens:,} tokens")
     for engine in plan.engines:
         chosen = plan.placement is not None and plan.placement.engine == engine
         table.add_row(
@@ -128,21 +126,21 @@ def _engines(plan: Plan) -> Table:
             _gib(engine.room),
             f"{engine.sequences:,}",
         )
-    return table
+    return f"Engines, each GPU: weights {shipped}, room for keys and values", table
 
 
-def _step(plan: Plan) -> Table:
+def _step(plan: Plan) -> tuple[str, Table]:
     assert plan.step
     assert plan.placement
     step, asked = plan.step, plan.question
     rows = step.passes * asked.batch_size * plan.workers
-    table = _table(f"A step of {rows:,} answers (estimated)", "", "seconds", "")
-    engines = f"{plan.placement.engines} engines, {plan.placement.engine.at_once} answers at once each"
+    table = _table("", "seconds", "")
+    table.columns[2].justify = "left"
+    engines = f"{_count(plan.placement.engines, 'engine')}, up to {plan.placement.engine.at_once} answers at once each"
     table.add_row("generation", _seconds(step.generation), engines)
-    work = f"{step.passes} passes of {_seconds(max(step.compute, step.gather))}"
-    slower = "gathering" if step.gather > step.compute else "computing"
-    traffic = f"{slower} counts: a pass gathers {step.gathered / 1e9:,.0f} GB in {_seconds(step.gather)}"
-    table.add_row("training", _seconds(step.training), f"{work}; {traffic}")
+    computing, gathering = f"computing {_seconds(step.compute)}", f"gathering {step.gathered / 1e9:,.0f} GB"
+    work = f"{step.passes} x (forward and backward): {computing}, {gathering} {_seconds(step.gather)}, at the same time"
+    table.add_row("training", _seconds(step.training), work)
     sent, full = published(plan.model, asked.adapters), published(plan.model, adapters=False)
     kind = "adapter" if asked.adapters else "all weights"
     table.add_row(
@@ -150,7 +148,7 @@ def _step(plan: Plan) -> Table:
     )
     table.add_section()
     table.add_row("step", _seconds(step.seconds), "")
-    return table
+    return f"A step of {rows:,} answers, estimated", table
 
 
 def _gib(size: float) -> str:

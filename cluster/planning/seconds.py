@@ -14,11 +14,13 @@ LINKS = 0.8  # of the nominal speed of links and networks
 MEMORY = 0.6  # of the nominal bandwidth of the GPU's memory
 SCORES = 12  # times that eager attention moves its scores through memory, forward; as often backward
 ADAPTER = 1.35  # times as long takes a token of a served adapter
+REDUCE = 20e-6  # seconds of an all-reduce between an engine's GPUs, two a layer and token
 PUBLISH = 1e9  # bytes a second that are gathered, hashed, sent and loaded
 ASSUMPTIONS = (
     f"GPUs compute at {COMPUTE:.0%} of their nominal bf16 speed, read memory at {MEMORY:.0%} and send at {LINKS:.0%}",
     "weights are gathered while the layer before computes: the slower of the two counts",
     f"eager attention (gpt-oss) moves its scores {SCORES} times forward and {SCORES} times backward",
+    f"engines of several GPUs wait {REDUCE * 1e6:.0f} microseconds for one another, twice a layer and token",
     f"answers have full length; a token of a served adapter takes {ADAPTER} times as long; equal prompts are read once",
     f"a publish gathers, hashes, sends and loads {PUBLISH / 1e9:g} GB/s, and gathers the layers once for a fingerprint",
     "the simulator's time is left out",
@@ -140,4 +142,6 @@ def _generation(model: Model, gpu: Gpu, work: Work, engine: Engine, engines: int
     cached = beside * model.kv_bytes(work.tokens) / engine.tensor_parallel
     token = (engine.weights - expert_bytes * missed + cached) / (gpu.bandwidth * MEMORY)
     computed = 2 * beside * (model.active + model.head) / speed
-    return (reading + waves * work.answer_tokens * max(token, computed)) * (ADAPTER if work.adapters else 1)
+    reduced = 2 * model.layers * REDUCE if engine.tensor_parallel > 1 else 0
+    answering = waves * work.answer_tokens * (max(token, computed) + reduced)
+    return (reading + answering) * (ADAPTER if work.adapters else 1)

@@ -38,11 +38,12 @@ def test_one_worker_holds_all_of_it(dryrun: Dryrun) -> None:
 
 @pytest.mark.parametrize("lora", [LoraSettings(), EXPERTS, None], ids=["attention", "experts", "all"])
 def test_other_numbers_of_workers_follow_from_one(lora: LoraSettings | None, dryrun: Dryrun) -> None:
+    """Exactly with adapters; the gradients of a layer that is computed just then are no one's share."""
     training, model = replace(TRAINING, lora=lora), read_model(SMALL, lora)
-    measured = dryrun.peak(training)
+    measured, apart = dryrun.peak(training), 1e-4 if lora else 0.05
     for workers in (3, 4):
         expected = dryrun.peak(replace(training, workers=workers))
-        assert rescaled(measured, model, training, workers).total == pytest.approx(expected.total, rel=0.02)
+        assert rescaled(measured, model, training, workers).total == pytest.approx(expected.total, rel=apart)
 
 
 def test_layers_add_up(dryrun: Dryrun) -> None:

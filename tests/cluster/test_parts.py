@@ -21,7 +21,7 @@ DENSE = {
 def test_gpt_oss_120b() -> None:
     model = read_model(load_config("openai/gpt-oss-120b"), LoraSettings())
     assert model.base == 116_829_156_672
-    assert model.parts["experts"] == pytest.approx(114.66e9, rel=1e-4)
+    assert model.parts["experts"] == pytest.approx(114.66e9, rel=1e-3)
     assert model.parts["embeddings"] == model.parts["head"] == 201_088 * 2880
     # q and o join 2880 with 64 heads of 64, k and v with 8 of them; 16 numbers for each of both sides
     assert model.adapter == 36 * 16 * (2 * (2880 + 4096) + 2 * (2880 + 512))

@@ -75,10 +75,11 @@ def test_between_nodes_the_network_counts() -> None:
 
 
 def test_answers_wait_for_room() -> None:
-    crowded = replace(ENGINE, room=2.5e8)
+    """Two at a time rather than eight: four times as long, but that two use fewer experts a token."""
+    crowded, fast = replace(ENGINE, room=2.5e8), replace(GPU, flops=1e16)
     assert crowded.at_once == 2
-    few, many = (step(MODEL, GPU, WORK, 4, 8, engine, 2).generation for engine in (crowded, ENGINE))
-    assert few > 2 * many
+    few, many = (step(MODEL, fast, WORK, 4, 8, engine, 2).generation for engine in (crowded, ENGINE))
+    assert 2 * many < few < 4 * many
 
 
 def test_room_in_engines() -> None:
