@@ -180,10 +180,10 @@ class Model:
 
     @property
     def active(self) -> float:
-        """Parameters that a token is multiplied with, those of the head left out."""
+        """Parameters that a token is multiplied with, those of the head and of adapters left out."""
         parts = self.parts
         used = parts.get("experts", 0) * self.experts_per_token / self.experts
-        return used + sum(parts.get(part, 0) for part in ("attention", "router", "feed-forward", "adapter"))
+        return used + sum(parts.get(part, 0) for part in ("attention", "router", "feed-forward"))
 
     @property
     def head(self) -> int:

@@ -65,7 +65,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Help:
-    """What would help: a change, and the memory a GPU of a worker needs with it."""
+    """What would help: a change, what a worker's GPU needs with it, and whether all of it fits on the same nodes."""
 
     change: str
     needed: float

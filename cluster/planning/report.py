@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cluster.planning.memory import CONTEXT, FRAGMENTED
 from cluster.planning.plan import Plan, gib
+from cluster.planning.planner import MOST_NODES
 from cluster.planning.seconds import ASSUMPTIONS, published
 
 if TYPE_CHECKING:
@@ -39,16 +40,16 @@ def lines(plan: Plan) -> Iterator[str]:
     if plan.placement:
         yield f"It fits on {there}:"
         for node in range(asked.nodes):
-            roles = [bundle.role for bundle in plan.placement.bundles if bundle.node == node]
+            roles: list[str] = [bundle.role for bundle in plan.placement.bundles if bundle.node == node]
             yield f"  node {node + 1}: {_count(roles.count('trainer'), 'trainer')}, {_engines_of(plan, roles)}"
     else:
         yield f"It does not fit on {there}."
         yield from (f"  {reason}" for reason in plan.reasons)
         if plan.help:
-            yield "What would help the trainers, each alone:"
+            yield "What would help, each alone:"
         for entry in plan.help:
-            verdict = "fits" if entry.fits else f"still {gib(entry.needed - plan.gpu.memory)} too much"
-            yield f"  {entry.change}: a GPU of a worker needs {gib(entry.needed)}: {verdict}"
+            verdict = "fits" if entry.fits else "does not fit"
+            yield f"  {entry.change}: {verdict}, a worker's GPU needs {gib(entry.needed)}"
     yield _smallest(plan)
     yield "Assumed:"
     yield (
@@ -61,7 +62,7 @@ def lines(plan: Plan) -> Iterator[str]:
 def _smallest(plan: Plan) -> str:
     found, asked = plan.smallest, plan.question
     if found is None:
-        return f"No number of such nodes of {asked.gpus_per_node} {asked.gpu} is enough."
+        return f"Not even {MOST_NODES} nodes of {asked.gpus_per_node} {asked.gpu} are enough."
     nodes = 1 + max(bundle.node for bundle in found.bundles)
     used = found.workers + found.engine.tensor_parallel
     return (
@@ -70,7 +71,7 @@ def _smallest(plan: Plan) -> str:
     )
 
 
-def _engines_of(plan: Plan, roles: list[str]) -> str:
+def _engines_of(plan: Plan, roles: Sequence[str]) -> str:
     assert plan.placement
     size = plan.placement.engine.tensor_parallel
     return f"{_count(roles.count('engine'), 'engine')} of {_count(size, 'GPU')}"

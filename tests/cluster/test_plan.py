@@ -64,7 +64,7 @@ def test_a_plan_that_does_not_fit_says_what_would_help(tmp_path: Path) -> None:
     changes = {entry["change"]: entry for entry in plan["help"]}
     assert changes["gradient checkpointing"]["needed"] < memory["needed"]
     assert changes["--tokens 2048"]["needed"] < memory["needed"]
-    assert changes["--gpu l40s-48"]["fits"]
+    assert changes["--gpu a100-40"]["fits"]
     out = tmp_path / "plan.json"
     out.write_text(json.dumps(plan))
     with pytest.raises(InputError, match="a JSON object with `settings`"):
