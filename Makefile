@@ -53,5 +53,5 @@ $(VENV)/.installed-llm: $(VENV)/.installed
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed-llm
-	$(BIN)/python -m pip install --quiet -e '.[test]'
+	$(BIN)/python -m pip install --quiet -e '.[test,tune]'
 	touch $@

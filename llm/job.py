@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _OBJECT_STORE = 1024**3  # bytes, for weights on their way
 _LOOKED_AT = 64  # prompts
+Listener = Callable[[dict[str, Any]], None]
 
 
 def train_grpo(settings: GRPOSettings | None = None, **values: Any) -> TrainedModel:
@@ -57,8 +58,38 @@ def train_sft(settings: SFTSettings | None = None, **values: Any) -> TrainedMode
 
 def train_from(settings: Settings) -> TrainedModel:
     """Either of the two."""
-    from llm.models import resolve
     from llm.trained import TrainedModel
+
+    with _begun(settings) as job:
+        return TrainedModel(job.run())
+
+
+def train_only(settings: GRPOSettings, listen: Listener) -> Path:
+    """Reinforcement learning without the evaluation on test paths and the report that come after it.
+
+    Parameters
+    ----------
+    listen
+        Told each step's row of ``metrics.jsonl`` that is new.
+
+    Returns
+    -------
+    Path
+        Of the trained model.
+
+    Raises
+    ------
+    InputError, Failed
+        As :func:`train_grpo`.
+    """
+    with _begun(settings) as job:
+        return job.train([listen])
+
+
+@contextmanager
+def _begun(settings: Settings) -> Iterator[_Job]:
+    """The run's folder, held, with all that its training needs."""
+    from llm.models import resolve
 
     settings.validate()
     network = network_for(None, settings.network, settings.set_)
@@ -73,13 +104,12 @@ def train_from(settings: Settings) -> TrainedModel:
             reporter.note(f"{'goes on' if resumed else 'begins'}: {settings.model_dump_json()}")
             for warning in warnings:
                 reporter.warn(warning)
-            final = _Job(settings, task, model, examples, reporter).run()
+            yield _Job(settings, task, model, examples, reporter)
         except Failed as error:
             reporter.trace(error)
             raise
         finally:
             reporter.close()
-    return TrainedModel(final)
 
 
 def _asked(settings: Settings) -> dict[str, Any]:
@@ -138,16 +168,10 @@ class _Job:
 
     def run(self) -> Path:
         """All of them; returns the folder of the trained model."""
-        from hmarl.session import Need, connect
         from llm.report.html import write_report
 
-        settings = self.settings
-        needs = [
-            Need("training workers", settings.workers, gpus=1),
-            Need("engines", self.asked["engines"], gpus=self.asked["tensor_parallel"]),
-        ]
-        with connect(settings.address, needs=needs, wait=settings.wait, object_store=_OBJECT_STORE):
-            final = self._train(settings)
+        with self._connected():
+            final = self.train()
             evaluation = self._evaluation(final)
         self.reporter.show(evaluation.table())
         report = write_report(self.folder, evaluation)
@@ -155,10 +179,22 @@ class _Job:
         self.reporter.say(f"report: {report}")
         return final
 
-    def _train(self, settings: Settings) -> Path:
-        if isinstance(settings, GRPOSettings):
-            return self._grpo(settings)
-        return self._sft(settings, self.folder)
+    def train(self, listeners: Sequence[Listener] = ()) -> Path:
+        """The training alone; returns the folder of the trained model."""
+        with self._connected():
+            if isinstance(self.settings, GRPOSettings):
+                return self._grpo(self.settings, listeners)
+            return self._sft(self.settings, self.folder)
+
+    def _connected(self) -> AbstractContextManager[None]:
+        from hmarl.session import Need, connect
+
+        settings, asked = self.settings, self.asked
+        needs = [
+            Need("training workers", settings.workers, gpus=1),
+            Need("engines", asked["engines"], gpus=asked["tensor_parallel"]),
+        ]
+        return connect(settings.address, needs=needs, wait=settings.wait, object_store=_OBJECT_STORE)
 
     def _stage(self, title: str) -> Callable[[str], None]:
         """Says how a stage went, and how long it took."""
@@ -180,7 +216,7 @@ class _Job:
         done(f"{len(self.examples)} examples")
         return final
 
-    def _grpo(self, settings: GRPOSettings) -> Path:
+    def _grpo(self, settings: GRPOSettings, listeners: Sequence[Listener]) -> Path:
         from llm.serving import serving_to_train
         from llm.trainers.grpo import FINAL, grpo
 
@@ -193,7 +229,7 @@ class _Job:
         with serving_to_train(settings, model) as pool:
             started(f"{settings.engines} ready")
             done = self._stage("reinforcement learning")
-            final = grpo(settings, self.task, pool, model, self.folder, self.reporter)
+            final = grpo(settings, self.task, pool, model, self.folder, self.reporter, listeners)
             done(f"{settings.steps} steps of {settings.groups_a_step} prompts, {settings.num_generations} answers each")
         return final
 

@@ -12,7 +12,7 @@ from hmarl.errors import InputError, explain, unknown
 from hmarl.files import read_yaml, run_folder
 from llm.recipes import BUILT_IN, recipe
 
-_FULL_RATES, _LORA_RATES = (1e-7, 1e-5), (1e-6, 3e-4)  # usual learning rates of real models
+WEIGHTS_RATES, LORA_RATES = (1e-7, 1e-5), (1e-6, 3e-4)  # usual learning rates of real models
 
 
 def _env(name: str) -> dict[str, Any]:
@@ -187,7 +187,7 @@ class TrainingSettings(BaseModel):
             raise InputError(f"device_map: {self.device_map!r}: with one worker only; several share the model out")
         if self.offload_folder and not self.device_map:
             raise InputError("offload_folder: only with device_map")
-        low, high = _LORA_RATES if self.use_lora else _FULL_RATES
+        low, high = LORA_RATES if self.use_lora else WEIGHTS_RATES
         warnings = []
         if self.model not in BUILT_IN and not low <= self.learning_rate <= high:
             what = "LoRA" if self.use_lora else "all weights"
@@ -289,6 +289,9 @@ class GRPOSettings(TrainingSettings):
     explore: float = Field(0.0, ge=0, lt=1, description="share of answers whose order is replaced by another one")
     eval_steps: int = Field(25, ge=1, description="optimiser steps between two validations")
     evaluation_episodes: int = Field(100, ge=2, le=100_000, description="episodes of a validation")
+    validation_seed: int | None = Field(
+        None, ge=0, le=2**31 - 1, description="of the validations' demand paths (default: --seed)"
+    )
     patience: int = Field(0, ge=0, description="end after so many validations without a better one; 0: never")
     engines: int = Field(1, ge=1, le=4096, description="processes that generate")
     tensor_parallel: int = Field(1, ge=1, le=64, description="GPUs of an engine")

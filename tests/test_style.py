@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("hmarl", "llm", "cluster", "benchmarks")
+PACKAGES = ("hmarl", "llm", "cluster", "tune", "benchmarks")
 SOURCES = sorted(path for package in PACKAGES for path in ROOT.glob(f"{package}/**/*.py"))
 TESTS = sorted(ROOT.glob("tests/**/*.py"))
 HEAVY = ("ray", "torch", "transformers", "vllm", "numba", "matplotlib", "scipy", "pandas")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hmarl.errors import InputError, unknown
 from hmarl.exact.gap import gap, known_optimum
@@ -40,10 +40,19 @@ from hmarl.progress import Reporter
 from hmarl.report.comparison import OPTIMAL, Comparison, compare
 from hmarl.runs import read_rows
 
+if TYPE_CHECKING:
+    from hmarl.learning.training import PhaseTraining
+
 
 @dataclass
 class Training:
-    """One call of :func:`hmarl.train`: what it found when it began, and what is left to do."""
+    """One call of :func:`hmarl.train`: what it found when it began, and what is left to do.
+
+    Attributes
+    ----------
+    validated
+        Told of each validation of a phase, once the checkpoint that belongs to it is written.
+    """
 
     settings: TrainSettings
     network: Network
@@ -54,6 +63,7 @@ class Training:
     folder: Path
 
     acting: str = ""
+    validated: Callable[[PhaseTraining], None] = lambda phase: None
     reporter: Reporter = None  # type: ignore[assignment]  # there once the folder is ours
 
     @classmethod
@@ -88,8 +98,8 @@ class Training:
             self.reporter.warn(line)
         for line in self.skipped:
             self.reporter.say(line)
-        rules = self._rules()
-        learned = self._learn(rules)
+        rules = self.rules()
+        learned = self.learn(rules)
         self._deploy()
         comparison = self._compared(with_optimum(self.network, rules), learned)
         self._judge_on_sales()
@@ -99,7 +109,7 @@ class Training:
 
     # Rules
 
-    def _rules(self) -> dict[str, Policy]:
+    def rules(self) -> dict[str, Policy]:
         """The rules compared with, tuned once a run; ``self.acting`` is the one of the roles not taught yet."""
         path, names, acting = self.folder / RULES_FILE, self.settings.compared_rules, self.settings.acting_rule
         if not path.exists():
@@ -126,7 +136,7 @@ class Training:
 
     # Phases
 
-    def _learn(self, rules: Mapping[str, Policy]) -> dict[str, LearnedPolicy]:
+    def learn(self, rules: Mapping[str, Policy]) -> dict[str, LearnedPolicy]:
         """Train the phases one after the other; the policy that each ends with."""
         from hmarl.session import Need, connect
 
@@ -163,6 +173,7 @@ class Training:
                 stages=self.stages if len(phase.learns) == 1 else [],
                 reporter=self.reporter,
                 wandb=wandb,
+                validated=self.validated,
             )
             if training.finished:
                 self.reporter.say(f"{phase.name}: done before, {training.summary()}")

@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -73,6 +73,8 @@ class PhaseTraining:
         By role the folder of the module to begin with; roles not named begin anew.
     started_from
         Digest of what the phase began with; a checkpoint with another one is thrown away.
+    validated
+        Called after each validation on the way, its checkpoint written.
     """
 
     phase: Phase
@@ -92,6 +94,7 @@ class PhaseTraining:
     reporter: Reporter
     runners: int = 0
     wandb: Any = None
+    validated: Callable[[PhaseTraining], None] = lambda phase: None
     state: State = field(init=False)
 
     def __post_init__(self) -> None:
@@ -202,6 +205,8 @@ class PhaseTraining:
         self._write(row)
         if due or promoted:
             self._checkpoint()
+        if due:
+            self.validated(self)
 
     def _words(self) -> str:
         return f"best {self.state.score:.3f}" if self.state.score is not None else ""

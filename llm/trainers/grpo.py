@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,13 @@ LEDGER = "ledger.csv"
 
 
 def grpo(
-    settings: GRPOSettings, task: SupplyChainTask, pool: Any, model: Path, folder: Path, reporter: Reporter
+    settings: GRPOSettings,
+    task: SupplyChainTask,
+    pool: Any,
+    model: Path,
+    folder: Path,
+    reporter: Reporter,
+    listeners: Sequence[Callable[[Row], None]] = (),
 ) -> Path:
     """Train a model on a task; the same call again goes on where it stopped.
 
@@ -33,6 +40,8 @@ def grpo(
     folder
         Of the run: ``metrics.jsonl``, TensorBoard's events, checkpoints, ``ledger.csv`` (every prompt trained on) and
         ``final``, the trained model: the best of those validated.
+    listeners
+        Told each new row of ``metrics.jsonl``.
 
     Returns
     -------
@@ -57,6 +66,7 @@ def grpo(
     placement = Placement(settings.workers, str(settings.storage or folder), gpu)
     wandb = (settings.wandb_project, settings.wandb_entity) if settings.wandb_project else None
     with opened(folder, reporter, "GRPO", settings.steps, _words, wandb, settings.model_dump(mode="json")) as journal:
+        journal.listeners += listeners
         held = fit(_loop, config, placement, journal)
     with held.as_directory() as kept:
         ledger, validation, stopped = (

@@ -61,7 +61,8 @@ class Validation:
     def _played(self) -> dict[str, float]:
         settings, task = self.settings, self.trainer.rollouts.task
         policy = LanguageModelPolicy(task, self.trainer.rollouts.generate)
-        played = play(task.network, policy, settings.evaluation_episodes, settings.seed, "validation")
+        seed = settings.seed if settings.validation_seed is None else settings.validation_seed
+        played = play(task.network, policy, settings.evaluation_episodes, seed, "validation")
         profit = estimate(played.profit)
         gap = {} if self._most is None else {"gap": 1 - profit.mean / self._most}
         return {
