@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,6 @@ class _Job:
 
     def run(self) -> None:
         """All trials, or those that are left."""
-        from hmarl.session import connect
-
         sweep, trials = self.sweep, read_trials(self.sweep.folder)
         ended = [trial.status for trial in trials]
         if trials:
@@ -123,15 +122,18 @@ class _Job:
             prepare(sweep, self.reporter)
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        with connect(sweep.address, **self._own_ray()):
+        with self._connected():
             self._tune([trial.parameters for trial in trials])
 
-    def _own_ray(self) -> dict[str, int]:
-        """What a Ray of our own needs: for language models the processors that so many trials ask for."""
-        if isinstance(self.sweep, HmarlSweep):
-            return {"cpus": self.sweep.concurrent or 0}
-        one = self.sweep.workers + self.sweep.engines
-        return {"cpus": one * (self.sweep.concurrent or 1), "object_store": _OBJECT_STORE}
+    def _connected(self) -> AbstractContextManager[None]:
+        """To Ray: one of our own has for language models the processors that so many trials ask for."""
+        from hmarl.session import connect
+
+        sweep = self.sweep
+        if isinstance(sweep, HmarlSweep):
+            return connect(sweep.address, cpus=sweep.concurrent or 0)
+        cpus = (sweep.workers + sweep.engines) * (sweep.concurrent or 1)
+        return connect(sweep.address, cpus=cpus, object_store=_OBJECT_STORE)
 
     def _tune(self, begun: Sequence[dict[str, Any]]) -> None:
         """Ray Tune, in a session of its own: what counts is in the records of the trials."""

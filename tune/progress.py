@@ -10,13 +10,13 @@ from ray import tune as ray_tune
 from rich.live import Live
 
 from hmarl.progress import Reporter
-from tune.record import Trial
+from tune.record import Trial, read_trials
 from tune.results import in_words, read_results, table
 from tune.search import NUMBER
 from tune.settings import Sweep
 
 
-class Progress(ray_tune.Callback):  # type: ignore[misc]
+class Progress(ray_tune.Callback):
     """Follows Tune's trials and writes down how they end.
 
     Parameters
@@ -28,6 +28,7 @@ class Progress(ray_tune.Callback):  # type: ignore[misc]
     def __init__(self, sweep: Sweep, reporter: Reporter) -> None:
         self.sweep, self.reporter = sweep, reporter
         self._live: Live | None = None
+        self._done = {trial.number for trial in read_trials(sweep.folder) if trial.status != "unfinished"}
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune writes down what it is given; this is of use here alone."""
@@ -73,6 +74,8 @@ class Progress(ray_tune.Callback):  # type: ignore[misc]
 
     def _tell(self, trial: Any) -> None:
         number = trial.config["trial"][NUMBER]
+        if number in self._done:  # before this process
+            return
         (result,) = (result for result in read_results(self.sweep) if result.number == number)
         line = in_words(result, self.sweep.objective)
         if self._live:

@@ -122,7 +122,7 @@ class Trial:
 
 def read_trials(sweep: Path) -> list[Trial]:
     """The trials begun, by number; from 0 without a gap."""
-    trials = []
+    trials: list[Trial] = []
     while (Trial(sweep, len(trials)).folder / "trial.json").exists():
         trials.append(Trial(sweep, len(trials)))
     return trials

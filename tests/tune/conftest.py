@@ -17,11 +17,11 @@ SMALL: dict[str, Any] = {
     "evaluate_every": 512,
     "evaluation_episodes": 16,
     "compare_episodes": 12,
-    "ppo_set": {"replications": 4, "days": 16, "minibatch": 64, "epochs": 2, "hidden": [8]},
+    "ppo_set": {"replications": 4, "days": 16, "minibatch": 64, "epochs": 2},
 }
 SPACE: dict[str, Any] = {
-    "learning_rate": {"log": [1e-4, 1e-2]},
-    "gamma": {"choice": [0.9, 0.99]},
+    "learning_rate": {"log": [1e-3, 3e-2]},
+    "hidden": {"choice": [[8], [16]]},
 }
 
 

@@ -67,7 +67,7 @@ def test_half_a_population_goes_on_from_the_other(ray_session: None, small: dict
     """A learning rate that learns nothing leaves the population."""
     space = tmp_path / "rates.yaml"
     space.write_text("learning_rate: {choice: [1.0e-9, 3.0e-3, 4.0e-3]}\nhidden: {choice: [[8], [16]]}\n")
-    changes = {"steps": 4096, "evaluate_every": 256, "space": str(space), "phases": ["phase1_stores"]}
+    changes = {"steps": 4096, "evaluate_every": 512, "space": str(space), "phases": ["phase1_stores"]}
     sweep = sweep_of(small, scheduler="pbt", **changes)
     best = sweep_from(sweep, quiet=True)
     trials = read_trials(sweep.folder)
@@ -119,6 +119,7 @@ def test_a_killed_sweep_goes_on_and_repeats_no_finished_trial(small: dict[str, A
     left = sweep_again("--name", "first", "--runs", small["runs"], "--resume")
     assert left.returncode == 0, left.stderr
     assert f"goes on: {len(before)} of 6 trials are done" in left.stdout
+    assert [line for number in before for line in left.stdout.splitlines() if line.startswith(f"trial {number} ")] == []
     trials = read_trials(folder)
     assert len(trials) == 6
     assert all(trial.status in ("finished", "stopped") for trial in trials)
