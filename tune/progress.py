@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ray import tune as ray_tune
@@ -90,7 +91,5 @@ class Progress(ray_tune.Callback):
 
 
 def _cause(trial: Any) -> str:
-    """What went wrong, in a line."""
-    error = trial.get_pickled_error()
-    lines = str(getattr(error, "cause", None) or error).strip().splitlines()
-    return lines[-1] if lines else type(error).__name__
+    """What went wrong, in a line: the last of what Tune wrote down on this machine."""
+    return Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()[-1]

@@ -280,6 +280,7 @@ def start_pool(
     options: dict[str, Any] = {
         "num_cpus": num_cpus,
         "num_gpus": settings.tensor_parallel if on_gpu else 0,
+        "scheduling_strategy": "DEFAULT",  # not inside what Ray set aside for the process that asks, as a trial's
         "max_restarts": _RESTARTS,
         "runtime_env": {"env_vars": _environment(settings, threads)},
         "concurrency_groups": {"control": 1},
