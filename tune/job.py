@@ -110,12 +110,13 @@ class _Job:
     def run(self) -> None:
         """All trials, or those that are left."""
         sweep, trials = self.sweep, read_trials(self.sweep.folder)
-        ended = [trial.status for trial in trials]
-        if trials:
-            done = len(ended) - ended.count("unfinished") - ended.count("failed")
-            self.reporter.say(f"goes on: {done} of {sweep.number} trials are done")
         for trial in trials:
             trial.again()
+        done = sum(trial.status != "unfinished" for trial in trials)
+        if trials:
+            self.reporter.say(f"goes on: {done} of {sweep.number} trials are done")
+        if done == sweep.number:
+            return
         if isinstance(sweep, HmarlSweep):
             from tune.trial_hmarl import prepare
 

@@ -158,7 +158,8 @@ def table(sweep: Sweep, results: Sequence[Result], width: int) -> Table:
     for result in ranked(results, sweep)[:_SHOWN]:
         value = "" if result.value is None else f"{result.value:,.2f}"
         cells = [escape(_short(result.parameters[name])) for name in names]
-        shown.add_row(str(result.number), result.status, f"{result.steps / total:.0%}", value, *cells)
+        status = "running" if result.status == "unfinished" else result.status
+        shown.add_row(str(result.number), status, f"{result.steps / total:.0%}", value, *cells)
     if len(results) > _SHOWN:
         shown.caption = f"and {len(results) - _SHOWN} more: {CSV}"
     return shown

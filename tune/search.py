@@ -16,7 +16,7 @@ from ray.tune.schedulers import (
 )
 from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter, SearchAlgorithm, Searcher
 
-from tune.settings import Sweep
+from tune.settings import LlmSweep, Sweep
 from tune.space import Choice, Integer, Log, Parameters, Space, Uniform, label
 
 SCORE, STEPS, REPLAYED = "score", "steps", "replayed"
@@ -50,13 +50,15 @@ def search(
     begun
         Parameters of the trials of an earlier process, by number: they come first.
     at_once
-        Trials that run side by side.
+        Trials that there is room for now. A random or grid search of agents asks for all: those run that fit, on nodes
+        that are added too.
     """
     if sweep.search == "optuna":
         told_by = OptunaSearch(sweep.searched, sweep.number, sweep.seed, begun)
         return {}, ConcurrencyLimiter(told_by, max_concurrent=at_once)
     told = [{NUMBER: k, PARAMETERS: values} for k, values in enumerate(configurations(sweep, begun))]
-    return {"trial": ray_tune.grid_search(told)}, BasicVariantGenerator(max_concurrent=at_once)
+    most = at_once if sweep.concurrent or isinstance(sweep, LlmSweep) else 0
+    return {"trial": ray_tune.grid_search(told)}, BasicVariantGenerator(max_concurrent=most)
 
 
 class OptunaSearch(Searcher):

@@ -63,6 +63,7 @@ def test_seeds_are_trained_one_after_the_other(ray_session: None, small: dict[st
     assert rows[3].mean == pytest.approx((rows[2].value + rows[3].value) / 2)
 
 
+@pytest.mark.slow
 def test_half_a_population_goes_on_from_the_other(ray_session: None, small: dict[str, Any], tmp_path: Path) -> None:
     """A learning rate that learns nothing leaves the population."""
     space = tmp_path / "rates.yaml"
@@ -102,6 +103,7 @@ def start(config: Path, *more: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_and_repeats_no_finished_trial(small: dict[str, Any], tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump({**small, "trials": 6, "scheduler": "asha", "steps": 6144}))
