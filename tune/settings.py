@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hmarl.errors import InputError, explain, unknown
 from hmarl.files import run_folder
-from hmarl.learning.phases import plan
 from hmarl.learning.settings import PPOSettings
 from hmarl.learning.train_settings import TrainSettings
 from hmarl.network.config import ROLES, Shaping
@@ -131,6 +130,8 @@ class HmarlSweep(TrainSettings, _Sweep):
     @cached_property
     def seed_steps(self) -> int:
         """Agent-steps of a seed's training, all phases."""
+        from hmarl.learning.phases import plan
+
         return self.steps * len(plan(load_network(self.network, **self.set_), self.phases)[0])
 
     @property
