@@ -62,7 +62,7 @@ class _Sweep(BaseModel):
     @property
     def number(self) -> int:
         """Of trials."""
-        return self.trials or (self.searched.grid_size() if self.search == "grid" else 16)
+        return self.searched.grid_size() if self.search == "grid" else self.trials or 16
 
     def check(self) -> None:
         """Check what the fields together ask for.
@@ -72,10 +72,10 @@ class _Sweep(BaseModel):
         InputError
         """
         space = self.searched
-        if self.search == "grid" and self.number < space.grid_size():
+        if self.search == "grid" and self.trials and self.trials != self.number:
             raise InputError(
-                f"trials: {self.number}: the grid of {', '.join(space.root)} has {space.grid_size():,}: so many, or "
-                "fewer values in --space"
+                f"trials: {self.trials}: the grid of {', '.join(space.root)} has {self.number:,}: so many, or other "
+                "values in --space"
             )
         if self.scheduler == "pbt" and self.search == "optuna":
             raise InputError("scheduler: pbt: with --search random or grid: it changes settings on the way itself")
