@@ -128,13 +128,16 @@ class _Job:
 
     def _connected(self) -> AbstractContextManager[None]:
         """To Ray: one of our own has for language models the processors that so many trials ask for."""
-        from hmarl.session import connect
+        from hmarl.session import Need, connect
 
-        sweep = self.sweep
+        sweep, trials = self.sweep, self.sweep.concurrent or 1
         if isinstance(sweep, HmarlSweep):
-            return connect(sweep.address, cpus=sweep.concurrent or 0)
-        cpus = (sweep.workers + sweep.engines) * (sweep.concurrent or 1)
-        return connect(sweep.address, cpus=cpus, object_store=_OBJECT_STORE)
+            return connect(sweep.address, needs=[Need("trials", trials)], wait=sweep.wait)
+        needs = [
+            Need("training workers", trials * sweep.workers, gpus=1),
+            Need("engines", trials * sweep.engines, gpus=sweep.tensor_parallel),
+        ]
+        return connect(sweep.address, needs=needs, wait=sweep.wait, object_store=_OBJECT_STORE)
 
     def _tune(self, begun: Sequence[dict[str, Any]]) -> None:
         """Ray Tune, in a session of its own: what counts is in the records of the trials."""
