@@ -59,10 +59,9 @@ class Validation:
         return {**row, "best_step": self.best_step, "validation_seconds": time.perf_counter() - begun}
 
     def _played(self) -> dict[str, float]:
-        settings, task = self.settings, self.trainer.rollouts.task
+        task = self.trainer.rollouts.task
         policy = LanguageModelPolicy(task, self.trainer.rollouts.generate)
-        seed = settings.seed if settings.validation_seed is None else settings.validation_seed
-        played = play(task.network, policy, settings.evaluation_episodes, seed, "validation")
+        played = play(task.network, policy, self.settings.evaluation_episodes, self._seed, "validation")
         profit = estimate(played.profit)
         gap = {} if self._most is None else {"gap": 1 - profit.mean / self._most}
         return {
@@ -74,11 +73,17 @@ class Validation:
             "validation_parse_failures": policy.parse_failures / policy.decisions,
         }
 
+    @property
+    def _seed(self) -> int:
+        """Of the demand paths."""
+        settings = self.settings
+        return settings.seed if settings.validation_seed is None else settings.validation_seed
+
     @cached_property
     def _most(self) -> float | None:
         """Mean profit of foresight on the same paths; None where it is not known, or nothing."""
-        settings, network = self.settings, self.trainer.rollouts.task.network
-        profit, _ = foresight(network, settings.evaluation_episodes, settings.seed, "validation")
+        network = self.trainer.rollouts.task.network
+        profit, _ = foresight(network, self.settings.evaluation_episodes, self._seed, "validation")
         return float(profit.mean()) if profit is not None and profit.mean() > 0 else None
 
     @property
