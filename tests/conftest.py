@@ -29,17 +29,17 @@ def ray_session() -> Iterator[None]:
 
 @pytest.fixture
 def scraped(ray_session: None) -> Callable[..., dict[str, float]]:
-    """The values of a run's phase by name, read as Prometheus reads them, once all that are awaited are there."""
+    """The values of a run's phase by name, read as Prometheus reads them, once they are those awaited."""
     import ray
     from prometheus_client.parser import text_string_to_metric_families
 
     (node,) = ray.nodes()
     url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
 
-    def read(run: str, phase: str, awaited: set[str]) -> dict[str, float]:
+    def read(run: str, phase: str, awaited: dict[str, float]) -> dict[str, float]:
         found: dict[str, float] = {}
         end = time.monotonic() + 60  # a report of Ray's is due every 10 s
-        while not awaited <= found.keys() and time.monotonic() < end:
+        while found != awaited and time.monotonic() < end:
             time.sleep(0.2)
             with urllib.request.urlopen(url, timeout=10) as answer:
                 families = text_string_to_metric_families(answer.read().decode())

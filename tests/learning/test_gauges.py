@@ -44,4 +44,4 @@ def test_prometheus_reads_what_metrics_jsonl_has_at_the_last_step(
     rows = read_rows(training.folder / "metrics.jsonl")
     newest = {name: value for row in rows for name, value in row.items()}  # validations are older than the last row
     expected = {measure.exported: newest[measure.column] for measure in MEASURES}
-    assert scraped("shown", phase.name, set(expected)) == expected
+    assert scraped("shown", phase.name, expected) == expected
