@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from llm.trainers.measures import MEASURES
 
 
+@pytest.mark.slow
 def test_prometheus_reads_what_metrics_jsonl_has_at_the_last_step(
     run_grpo: Callable[..., Any], scraped: Callable[..., dict[str, float]], tmp_path: Path
 ) -> None:
