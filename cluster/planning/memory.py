@@ -119,28 +119,31 @@ class Dryrun:
         self._process.shutdown(cancel_futures=True)
 
     def peak(self, training: Training) -> Peak:
-        """Of a worker.
+        """Of a worker. One alone is estimated: torch's tracker for it looks at every module after every operation.
 
         Raises
         ------
         InputError
             If the model has no layers for the adapters.
         """
+        return self.estimate(training) if training.workers == 1 else self._measured(training)
+
+    def estimate(self, training: Training) -> Peak:
+        """The same in a fraction of the time: each further layer adds as much as the one before."""
+        layers = transformers_config(training.config).get_text_config().num_hidden_layers
+        few, more = _sample(training.config)
+        if more >= layers:
+            return self._measured(training)
+        small, large = (asdict(self._measured(replace(training, config=cut(training.config, n)))) for n in (few, more))
+        grown = {name: large[name] + (large[name] - small[name]) * (layers - more) // (more - few) for name in small}
+        return Peak(**grown)
+
+    def _measured(self, training: Training) -> Peak:
         for known, peak in self._known:
             if known == training:
                 return peak
         self._known.append((training, self._process.submit(measure, training).result()))
         return self._known[-1][1]
-
-    def estimate(self, training: Training) -> Peak:
-        """Nearly the same in a fraction of the time: each further layer adds as much as the one before."""
-        layers = transformers_config(training.config).get_text_config().num_hidden_layers
-        few, more = _sample(training.config)
-        if more >= layers:
-            return self.peak(training)
-        small, large = (asdict(self.peak(replace(training, config=cut(training.config, n)))) for n in (few, more))
-        grown = {name: large[name] + (large[name] - small[name]) * (layers - more) // (more - few) for name in small}
-        return Peak(**grown)
 
 
 def rescaled(peak: Peak, model: Model, training: Training, workers: int) -> Peak:
@@ -185,7 +188,7 @@ def _alone() -> None:
 
 
 def measure(training: Training) -> Peak:
-    """See :meth:`Dryrun.peak`; in this process."""
+    """The peak of a worker, in this process."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
