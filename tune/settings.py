@@ -93,7 +93,7 @@ class HmarlSweep(TrainSettings, _Sweep):
 
     objective: Literal["cost", "profit"] = Field(
         "cost",
-        description="what counts, a day of all nodes, on the validation paths of --seed: the same for all trials",
+        description="what counts, in a trial too: the chain's money a day, on the validation paths of --seed",
     )
 
     @property

@@ -169,6 +169,7 @@ class Training:
                 evaluation_episodes=settings.evaluation_episodes,
                 patience=settings.patience,
                 runners=settings.runners,
+                objective=settings.objective,
                 seed=settings.seed,
                 stages=self.stages if len(phase.learns) == 1 else [],
                 reporter=self.reporter,

@@ -60,6 +60,10 @@ class TrainSettings(BaseModel):
         250_000, ge=1, description="agent-steps between two validations, each with a checkpoint"
     )
     evaluation_episodes: int = Field(256, ge=2, le=100_000, description="episodes of a validation")
+    objective: Literal["reward", "cost", "profit"] = Field(
+        "reward",
+        description="what validations tell the best policy by: the agents' rewards, or the chain's money a day",
+    )
     patience: int = Field(0, ge=0, description="end a phase after so many validations without a better one; 0: never")
     compare_episodes: int = Field(200, ge=2, le=100_000, description="test episodes of the comparison at the end")
     curriculum: Path | None = Field(None, description="YAML file with a list of stages, easy ones first")

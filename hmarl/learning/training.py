@@ -42,7 +42,7 @@ class State:
     steps: int = 0  # agent-steps
     iteration: int = 0
     seconds: float = 0.0
-    start: float | None = None  # reward a day of all agents, on validation, of what the phase began with
+    start: float | None = None  # objective a day on validation, more is better, of what the phase began with
     score: float | None = None  # and of the best policy trained
     score_low: float = 0.0
     score_high: float = 0.0
@@ -73,6 +73,8 @@ class PhaseTraining:
         By role the folder of the module to begin with; roles not named begin anew.
     started_from
         Digest of what the phase began with; a checkpoint with another one is thrown away.
+    objective
+        Figure of a validation that the best policy is told by: reward, cost or profit.
     validated
         Called after each validation on the way, its checkpoint written.
     """
@@ -89,6 +91,7 @@ class PhaseTraining:
     evaluate_every: int
     evaluation_episodes: int
     patience: int
+    objective: str
     seed: int
     stages: Sequence[Stage]
     reporter: Reporter
@@ -128,9 +131,11 @@ class PhaseTraining:
         assert state.score is not None, "the phase has not begun"
         rate = state.steps / max(state.seconds, 1e-9)
         line = f"{state.steps:,} agent-steps in {state.seconds:.0f} s ({rate:,.0f}/s)"
-        best = f"reward {state.score:.3f} ± {state.score_high - state.score:.3f} a {self.network.period}"
+        half = state.score_high - state.score
+        best = f"{self.objective} {self._shown(state.score):.3f} ± {half:.3f} a {self.network.period}"
         if self.kept_start:
-            return f"{line}, keeps what it began with: {state.start:.3f} on validation, trained {best}"
+            assert state.start is not None
+            return f"{line}, keeps what it began with: {self._shown(state.start):.3f} on validation, trained {best}"
         if state.best_at == 0:
             return f"{line}, found nothing better than the policy before the first step: {best} on validation"
         return f"{line}, best at {state.best_at:,}: {best} on validation"
@@ -176,7 +181,7 @@ class PhaseTraining:
             ):
                 if not resumed:
                     if self.before is not None:
-                        self.state.start = float(self._simulate(self.network, self.before)["reward"].mean())
+                        self.state.start = float(self._score(self._simulate(self.network, self.before)).mean())
                     self._write(self._row() | self._validate())
                     self._checkpoint()
                 while not self.finished and interrupts.signal is None:
@@ -209,7 +214,15 @@ class PhaseTraining:
             self.validated(self)
 
     def _words(self) -> str:
-        return f"best {self.state.score:.3f}" if self.state.score is not None else ""
+        return f"best {self._shown(self.state.score):.3f}" if self.state.score is not None else ""
+
+    def _shown(self, score: float) -> float:
+        """A score as the figure that it stands for."""
+        return -score if self.objective == "cost" else score
+
+    def _score(self, figures: Mapping[str, Any]) -> Any:
+        """What the best policy is told by, path by path: more is better."""
+        return -figures["cost"] if self.objective == "cost" else figures[self.objective]
 
     # What is measured
 
@@ -248,7 +261,7 @@ class PhaseTraining:
     def _validate(self) -> dict[str, Any]:
         learned = self._policy()
         figures = self._simulate(self.network, learned)
-        score = estimate(figures["reward"])
+        score = estimate(self._score(figures))
         learners = estimate(sum(figures[f"reward_{role}"] for role in self.phase.learns))
         before = -math.inf if self.state.score is None else self.state.score
         self.state.waited = 0 if score.mean > before else self.state.waited + 1
@@ -261,7 +274,9 @@ class PhaseTraining:
             "validation_reward": learners.mean,
             "validation_reward_low": learners.low,
             "validation_reward_high": learners.high,
-            "validation_reward_all": score.mean,
+            "validation_reward_all": float(figures["reward"].mean()),
+            "validation_cost": float(figures["cost"].mean()),
+            "validation_profit": float(figures["profit"].mean()),
             "service_level": float(figures["service_level"].mean()),
             "fill_rate": float(figures["fill_rate"].mean()),
             **gap,

@@ -121,6 +121,7 @@ def joint(run: Run, folder: Path, **changes: Any) -> PhaseTraining:
         "evaluate_every": 512,
         "evaluation_episodes": 8,
         "patience": 0,
+        "objective": "reward",
         "seed": 3,
         "stages": [],
         "reporter": Reporter(folder / "train.log", quiet=True),

@@ -73,6 +73,18 @@ def test_a_validation_is_the_greedy_policy_on_the_validation_paths(trained: Run)
     assert row["validation_reward"] == pytest.approx(figures.mean("reward_store"))
 
 
+def test_the_best_policy_may_be_the_cheapest(ray_session: None, small: dict[str, Any]) -> None:
+    run = hmarl.train("two_store", **{**small, "phases": ["phase1_stores"]}, objective="cost")
+    rows = run.metrics("phase1_stores")
+    (checkpoint,) = (run.folder / "phase1_stores" / "checkpoint").iterdir()
+    state = json.loads((checkpoint / "state.json").read_text())
+    cheapest = min((row for row in rows if "validation_cost" in row), key=lambda row: row["validation_cost"])
+    assert state["score"] == pytest.approx(-cheapest["validation_cost"])
+    assert f"cost {cheapest['validation_cost']:.3f} ± " in (run.folder / "train.log").read_text()
+    figures = simulate(run.network, run.phases["phase1_stores"], replications=8, split="validation")
+    assert figures.mean("cost") == pytest.approx(cheapest["validation_cost"])
+
+
 def test_the_comparison_pairs_each_phase_with_the_one_before(trained: Run) -> None:
     comparison = trained.comparison
     assert comparison.policies == ["s_S", "base_stock", *PHASES]
