@@ -1,12 +1,12 @@
 """A sweep of 16 short trials: are the processors busy, and what does ending trials early save?
 
-    python -m benchmarks.sweep [--trials 16] [--steps 60000] [--schedulers none,asha,median] [--json]
+    python -m benchmarks.sweep [--trials 16] [--steps 30000] [--schedulers none,asha,median] [--json]
 
-Each is `python -m tune.sweep hmarl --network two_store --trials 16` with so many agent-steps a phase, from its first to
-its last moment: start-up of Python and Ray, rules, trials, report. Idle is the share of the machine's processor seconds
-that no process of the sweep used, as /proc tells twice a second, so other work on the machine does not count as the
-sweep's own. Steps are those that trials made, of what all would have made to the end. The best is the validation cost
-of the trial that won: what ending early may cost.
+Each is `python -m tune.sweep hmarl --network two_store --trials 16`, so many agent-steps a phase and small rollouts,
+from its first to its last moment: start-up of Python and Ray, rules, trials, report. Idle is the mean share of the
+processors for which no thread of the sweep was ready to run, looked at four times a second: other work on the machine
+does not change it. Steps are those that trials made, of what all would have made to the end. The best is the validation
+cost of the trial that won: what ending early may cost.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import contextlib
 import csv
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,6 @@ from typing import Any
 from benchmarks.command import chosen, parser_of
 
 SCHEDULERS = ("none", "asha", "median", "pbt")
-_TICK = os.sysconf("SC_CLK_TCK")
 
 
 def measure(scheduler: str, trials: int, steps: int) -> dict[str, Any]:
@@ -34,14 +34,14 @@ def measure(scheduler: str, trials: int, steps: int) -> dict[str, Any]:
         command = [
             sys.executable, "-m", "tune.sweep", "hmarl", "--network", "two_store", "--runs", runs, "--name", "sweep",
             "--trials", str(trials), "--scheduler", scheduler, "--steps", str(steps),
-            "--evaluate-every", str(steps // 4),
+            "--evaluate-every", str(steps // 4), "--ppo-set", "replications=16", "--ppo-set", "minibatch=512",
         ]  # fmt: skip
         begun = time.monotonic()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        used: dict[int, float] = {}
+        processors, idle = len(os.sched_getaffinity(0)), []
         while process.poll() is None:
-            used |= processor_seconds(process.pid)
-            time.sleep(0.5)
+            idle.append(max(0, processors - ready(process.pid)) / processors)
+            time.sleep(0.25)
         seconds = time.monotonic() - begun
         if process.returncode:
             raise subprocess.CalledProcessError(process.returncode, command)
@@ -51,33 +51,40 @@ def measure(scheduler: str, trials: int, steps: int) -> dict[str, Any]:
     return {
         "scheduler": scheduler,
         "seconds": seconds,
-        "idle": 1 - sum(used.values()) / (seconds * len(os.sched_getaffinity(0))),
+        "idle": statistics.mean(idle),
         "steps": made / (trials * max(int(row["steps"]) for row in rows)),
         "finished": len(finished),
         "best": min(float(row["validation_cost"]) for row in finished),
     }
 
 
-def processor_seconds(root: int) -> dict[int, float]:
-    """Of a process and all below it that live."""
-    parents, seconds = {}, {}
+def ready(root: int) -> int:
+    """Threads that run or could, of a process and all below it."""
+    parents = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                parents[int(entry.name)] = int(fields[1])
-                seconds[int(entry.name)] = (int(fields[11]) + int(fields[12])) / _TICK
+                parents[int(entry.name)] = int(_fields(entry)[1])
     below = {root}
     while grown := {pid for pid, parent in parents.items() if parent in below} - below:
         below |= grown
-    return {pid: seconds[pid] for pid in below if pid in seconds}
+    count = 0
+    for pid in below:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            count += sum(_fields(task)[0] == "R" for task in Path(f"/proc/{pid}/task").iterdir())
+    return count
+
+
+def _fields(entry: Path) -> list[str]:
+    """Of a process or thread: state, parent and so on."""
+    return (entry / "stat").read_text().rpartition(")")[2].split()
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run from the command line."""
     parser = parser_of("sweep", __doc__)
     parser.add_argument("--trials", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=60_000, help="agent-steps of each phase")
+    parser.add_argument("--steps", type=int, default=30_000, help="agent-steps of each phase")
     parser.add_argument("--schedulers", default="none,asha", help=f"some of {','.join(SCHEDULERS)}")
     arguments = parser.parse_args(argv)
     names = chosen(parser, arguments.schedulers, SCHEDULERS, "--schedulers")
