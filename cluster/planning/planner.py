@@ -125,7 +125,7 @@ class Candidate:
         return self._training(workers), self._measured(workers)
 
     def _measured(self, workers: int) -> Peak:
-        self.progress(f"training the model on {workers} GPUs without memory")
+        self.progress(f"training on tensors without memory, workers: {workers}")
         return self.measure(self._training(workers))
 
     def _training(self, workers: int) -> Training:
