@@ -16,7 +16,7 @@ from llm.adapters import LoraSettings
 BIG = BUILT_IN["openai/gpt-oss-120b"]
 EXPERTS = LoraSettings(expert_targets=("mlp.experts.gate_up_proj", "mlp.experts.down_proj"))
 SMALL: dict[str, Any] = {
-    "model_type": "gpt_oss", "vocab_size": 512, "hidden_size": 64, "num_hidden_layers": 6, "num_attention_heads": 4,
+    "model_type": "gpt_oss", "vocab_size": 512, "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
     "num_key_value_heads": 2, "head_dim": 32, "intermediate_size": 64, "num_local_experts": 8,
 }  # fmt: skip
 TRAINING = Training(SMALL, workers=2, tokens=64, answer_tokens=16)
@@ -47,7 +47,8 @@ def test_other_numbers_of_workers_follow_from_one(lora: LoraSettings | None, dry
 
 
 def test_layers_add_up(dryrun: Dryrun) -> None:
-    for training in (TRAINING, replace(TRAINING, gradient_checkpointing=False)):
+    longer = replace(TRAINING, config={**SMALL, "num_hidden_layers": 8})
+    for training in (longer, replace(longer, gradient_checkpointing=False)):
         estimate, measured = dryrun.estimate(training), dryrun.peak(training)
         assert estimate.total == pytest.approx(measured.total, rel=0.01)
 
