@@ -31,7 +31,7 @@ class Row:
     seed
         Number of the seed that is trained, from 0.
     value
-        What it came to with this seed: money of the policy that the training would keep now.
+        What its policy came to, money; in the last row of a seed the policy that the training keeps.
     mean
         The same, mean over the seeds so far.
     seconds

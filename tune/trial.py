@@ -14,8 +14,8 @@ from tune.search import NUMBER, PARAMETERS, REPLAYED, SCORE, STEPS
 from tune.settings import HmarlSweep, Sweep
 
 Tell = Callable[[float, float], None]
-"""Told the share of a seed's training that is done, and what the policy that it would keep now comes to on validation,
-money; at the end with share 1."""
+"""Told the share of a seed's training that is done, and what its policy comes to on validation, money; at the end, with
+share 1, the policy that the training keeps."""
 
 
 def run_trial(told: dict[str, Any], sweep: Sweep, folder: str) -> None:

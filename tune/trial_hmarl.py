@@ -32,7 +32,7 @@ def learn(sweep: HmarlSweep, trial: Trial, seed: int, tell: Tell) -> None:
     def validated(phase: PhaseTraining) -> None:
         share = (names.index(phase.phase.name) + min(1, phase.state.steps / settings.steps)) / len(names)
         if share < 1:
-            tell(share, worth(sweep, training, phase.result()))
+            tell(share, worth(sweep, training, phase.policy()))
 
     training.reporter, training.validated = Reporter(folder / LOG, quiet=True), validated
     try:

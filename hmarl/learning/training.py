@@ -250,7 +250,7 @@ class PhaseTraining:
         row["learning_rate"] = float(learners[self.phase.learns[0]]["default_optimizer_learning_rate"])
         return row
 
-    def _policy(self) -> LearnedPolicy:
+    def policy(self) -> LearnedPolicy:
         """The actors as they are now and the frozen ones, with the rule for the roles not taught yet."""
         actors = weights_of(self.before) if self.before else {}
         for role in self.phase.learns:
@@ -259,7 +259,7 @@ class PhaseTraining:
         return LearnedPolicy(self.network, actors, rules, self.phase.name)
 
     def _validate(self) -> dict[str, Any]:
-        learned = self._policy()
+        learned = self.policy()
         figures = self._simulate(self.network, learned)
         score = estimate(self._score(figures))
         learners = estimate(sum(figures[f"reward_{role}"] for role in self.phase.learns))
@@ -379,7 +379,7 @@ class PhaseTraining:
         stage, score = self.stages[self.state.stage], None
         if stage.score is not None and "validation_reward" in row:
             network = stage_network(self.network, stage)
-            score = float(self._simulate(network, self._policy())["reward"].mean())
+            score = float(self._simulate(network, self.policy())["reward"].mean())
         if not stage.passed(self.state.steps - self.state.stage_began, score):
             return False
         self.state.stage, self.state.stage_began = self.state.stage + 1, self.state.steps
