@@ -36,6 +36,7 @@ def test_prometheus_reads_what_metrics_jsonl_has_at_the_last_step(
         evaluate_every=small["steps"] // 4,
         evaluation_episodes=8,
         patience=0,
+        objective="reward",
         seed=0,
         stages=[],
         reporter=Reporter(folder / "train.log", quiet=True),
