@@ -62,9 +62,9 @@ class EngineActor:
     """
 
     def __init__(self, settings: EngineSettings, board: str) -> None:
+        self._kind = installed_kind(settings.kind)  # first: Ray asks for the name even where the start fails
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._served = self._thread.submit(_Served, settings, board).result()
-        self._kind = installed_kind(settings.kind)
 
     def __repr__(self) -> str:
         """What Ray's dashboard calls the actor."""
