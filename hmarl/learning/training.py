@@ -24,6 +24,7 @@ from hmarl.learning.interrupts import held
 from hmarl.learning.module import actor_weights
 from hmarl.learning.phases import Phase, agents_of
 from hmarl.learning.settings import PPOSettings
+from hmarl.learning.state import STATE, State
 from hmarl.network.config import ROLES, Network
 from hmarl.network.curriculum import Stage, stage_network
 from hmarl.policies import LearnedPolicy, Policy, simulate
@@ -31,30 +32,7 @@ from hmarl.progress import Reporter
 from hmarl.report.statistics import estimate
 from hmarl.runs import Metrics
 
-ALGORITHM, STATE, POLICY, MODULES = "algorithm", "state.json", "policy", "modules"
-
-
-@dataclass
-class State:
-    """How far a phase is: what a checkpoint holds beside the algorithm's own state."""
-
-    started_from: str  # digest of the policy that the phase began with
-    steps: int = 0  # agent-steps
-    iteration: int = 0
-    seconds: float = 0.0
-    start: float | None = None  # objective a day on validation, more is better, of what the phase began with
-    score: float | None = None  # and of the best policy trained
-    score_low: float = 0.0
-    score_high: float = 0.0
-    best_at: int = 0  # steps of the best policy
-    waited: int = 0  # validations since then
-    stage: int = 0
-    stage_began: int = 0  # steps
-
-    @classmethod
-    def read(cls, checkpoint: Path) -> State:
-        """The state in a checkpoint."""
-        return cls(**json.loads((checkpoint / STATE).read_text(encoding="utf-8")))
+ALGORITHM, POLICY, MODULES = "algorithm", "policy", "modules"
 
 
 @dataclass
