@@ -26,7 +26,7 @@ LOG, SPACE = "sweep.log", "space.yaml"
 _SESSION = ".ray"  # what Ray Tune writes; nothing is read from it again
 _OBJECT_STORE = 1024**3  # bytes, for a model's weights on their way
 _ATTEMPTS = 3  # of a trial whose processes die
-_FREE = frozenset({"resume", "concurrent", "address", "json_", "name", "runs", "output_dir", "space"})
+_FREE = frozenset({"resume", "concurrent", "address", "wait", "json_", "name", "runs", "output_dir", "space"})
 _ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
