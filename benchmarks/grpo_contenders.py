@@ -20,8 +20,9 @@ from llm.settings import GRPOSettings
 from llm.tasks.supply_chain import SupplyChainTask, dataset_row, reward_function
 from llm.tasks.task import Prompt
 from llm.tiny import Size, make_model
-from llm.trainers.fit import Placement, fit
+from llm.trainers.fit import fit
 from llm.trainers.journal import Journal
+from llm.trainers.placing import Placement
 from llm.trainers.prompts import Plan, PromptSource
 
 CORES = 2  # of either contender
@@ -209,7 +210,7 @@ def ours(
 
     config = {"settings": settings, "task": ray.put(task), "pool": pool, "path": path, "name": name, "turns": turns}
     journal = Journal(folder, Reporter(folder / "train.log", quiet=True), [])
-    fit(_loop, config, Placement(1, str(folder), gpu=False), journal)
+    fit(_loop, config, Placement((1,), str(folder), gpu=False), journal)
 
 
 def _loop(config: dict[str, Any]) -> None:
@@ -235,6 +236,6 @@ def _loop(config: dict[str, Any]) -> None:
         }
 
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(worker.Reports(trainer, trainer.row, lambda step: False, trainer.kept))
+    trainer.add_callback(worker.Reports(trainer, trainer.row, trainer.kept, settings.steps))
     trainer.add_callback(InTurn(config["name"], config["turns"], parts))
     trainer.train()

@@ -250,16 +250,18 @@ def _quiet_environment() -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the libraries' deprecation notices and banners out of our output."""
-    loggers = [logging.getLogger(name) for name in ("ray", "ray.rllib", "ray.tune")]
-    levels = [logger.level for logger in loggers]
+    quiet = {"ray": logging.ERROR, "ray.rllib": logging.ERROR, "ray.tune": logging.ERROR}
+    quiet["ray.rllib.utils.actor_manager"] = logging.CRITICAL  # a runner that is gone is told of by us
+    loggers = {name: logging.getLogger(name) for name in quiet}
+    levels = {name: logger.level for name, logger in loggers.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module=r"(ray|torch|gymnasium)\b.*")
         try:
-            for logger in loggers:
-                logger.setLevel(logging.ERROR)
+            for name, logger in loggers.items():
+                logger.setLevel(quiet[name])
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            for name, logger in loggers.items():
+                logger.setLevel(levels[name])

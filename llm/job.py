@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hmarl.errors import Failed
 from hmarl.progress import Reporter
 from hmarl.runs import locked
+from hmarl.storage import Storage, below, kept, publish, storage_of
 from llm.runs import EVALUATION, LOG, SELF, SFT, begin, make_task, network_for
 from llm.settings import GRPOSettings, Settings, SFTSettings, make_settings
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 _OBJECT_STORE = 1024**3  # bytes, for weights on their way
 _LOOKED_AT = 64  # prompts
+_LEFT_OUT = (
+    "training",
+    "final",
+)  # of the copies of a run: Ray Train keeps its checkpoints itself, which have the model
+_KEPT_EVERY = 2.0  # seconds
 Listener = Callable[[dict[str, Any]], None]
 
 
@@ -97,14 +103,15 @@ def _begun(settings: Settings) -> Iterator[_Job]:
     model = resolve(settings.model)
     examples = _examples(settings, task)
     warnings = settings.validate(_longest_prompt(task, model)) + asked_otherwise(task, examples)
-    with locked(settings.folder):
+    storage = storage_of(settings.storage, settings.run_name, settings.folder, _LEFT_OUT)
+    with locked(settings.folder), kept(storage):
         resumed = begin(settings, network)
         reporter = Reporter(settings.folder / LOG)
         try:
             reporter.note(f"{'goes on' if resumed else 'begins'}: {settings.model_dump_json()}")
             for warning in warnings:
                 reporter.warn(warning)
-            yield _Job(settings, task, model, examples, reporter)
+            yield _Job(settings, task, model, examples, reporter, storage)
         except Failed as error:
             reporter.trace(error)
             raise
@@ -161,9 +168,10 @@ class _Job:
         model: Path,
         examples: list[Example],
         reporter: Reporter,
+        storage: Storage | None,
     ) -> None:
         self.settings, self.task, self.model, self.examples = settings, task, model, examples
-        self.reporter = reporter
+        self.reporter, self.storage = reporter, storage
         self.folder, self.asked = settings.folder, _asked(settings)
 
     def run(self) -> Path:
@@ -175,6 +183,7 @@ class _Job:
             evaluation = self._evaluation(final)
         self.reporter.show(evaluation.table())
         report = write_report(self.folder, evaluation)
+        publish(self.storage, self.reporter)
         self.reporter.say(f"model:  {final}")
         self.reporter.say(f"report: {report}")
         return final
@@ -195,6 +204,10 @@ class _Job:
             Need("engines", asked["engines"], gpus=asked["tensor_parallel"]),
         ]
         return connect(settings.address, needs=needs, wait=settings.wait, object_store=_OBJECT_STORE)
+
+    def _keep(self, row: dict[str, Any]) -> None:
+        if self.storage is not None:
+            self.storage.push(self.reporter, at_most_every=_KEPT_EVERY)
 
     def _stage(self, title: str) -> Callable[[str], None]:
         """Says how a stage went, and how long it took."""
@@ -229,7 +242,7 @@ class _Job:
         with serving_to_train(settings, model) as pool:
             started(f"{settings.engines} ready")
             done = self._stage("reinforcement learning")
-            final = grpo(settings, self.task, pool, model, self.folder, self.reporter, listeners)
+            final = grpo(settings, self.task, pool, model, self.folder, self.reporter, [self._keep, *listeners])
             done(f"{settings.steps} steps of {settings.groups_a_step} prompts, {settings.num_generations} answers each")
         return final
 
@@ -300,4 +313,6 @@ _OF_ITS_OWN = {
 def _first(settings: GRPOSettings) -> SFTSettings:
     """Of the supervised training before: the same model on the same task, with rates and batches of its own."""
     shared = SFTSettings.model_fields.keys() & GRPOSettings.model_fields.keys() - _OF_ITS_OWN
-    return SFTSettings.model_validate({name: getattr(settings, name) for name in shared if name != "steps"})
+    values = {name: getattr(settings, name) for name in shared if name != "steps"}
+    storage = below(settings.storage, settings.run_name) if settings.storage else None
+    return SFTSettings.model_validate({**values, "storage": storage, "name": SFT})

@@ -28,7 +28,7 @@ CONFIG, METRICS, SAMPLES, EVALUATION = "config.yaml", "metrics.jsonl", "samples.
 LOG, SFT = "train.log", "sft"
 _FREE = frozenset(
     {"name", "output_dir", "json", "wandb_project", "wandb_entity", "save_steps"}
-    | {"address", "wait", "engines", "engine", "tensor_parallel"}
+    | {"address", "wait", "engines", "engine", "tensor_parallel", "min_workers"}
     | {"workers", "batch_size", "gradient_accumulation_steps"}
 )  # settings that a run may go on with changed; the last three if a step keeps its rows
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hmarl.errors import InputError, explain, unknown
 from hmarl.files import read_yaml, run_folder
+from hmarl.storage import check_storage
 from llm.recipes import BUILT_IN, recipe
 
 WEIGHTS_RATES, LORA_RATES = (1e-7, 1e-5), (1e-6, 3e-4)  # usual learning rates of real models
@@ -96,6 +97,12 @@ class TrainingSettings(BaseModel):
     device_map: str | None = Field(None, description="auto: spread the layers over the machine's devices (one worker)")
     offload_folder: Path | None = Field(None, description="where layers are kept that fit on no device")
     workers: int = Field(1, ge=1, le=4096, description="training processes; two or more share the model out (FSDP2)")
+    min_workers: int = Field(
+        1,
+        ge=1,
+        le=4096,
+        description="fewest of them that a run goes on with where nodes are gone: as many as hold the model",
+    )
     threads: int | None = Field(
         None,
         ge=1,
@@ -105,7 +112,9 @@ class TrainingSettings(BaseModel):
     )
     save_steps: int = Field(1, ge=1, description="optimiser steps between checkpoints: the most that a kill costs")
     storage: str | None = Field(
-        None, description="where checkpoints are kept that all nodes see: a folder, s3://, gs:// (default: the run's)"
+        None,
+        description="where the run is kept too, and goes on from on any machine: a folder that all nodes see, "
+        "s3://bucket/path, gs://bucket/path",
     )
     address: str | None = Field(None, description="a running Ray cluster (default: RAY_ADDRESS, or a Ray of our own)")
     wait: float = Field(60.0, ge=0, description="seconds for a cluster that is busy, or that grows, to have room")
@@ -148,6 +157,17 @@ class TrainingSettings(BaseModel):
         """Sequences of an optimiser step."""
         return self.batch_size * self.gradient_accumulation_steps * self.workers
 
+    @property
+    def worker_counts(self) -> tuple[int, ...]:
+        """Numbers of workers, from the fewest allowed to those asked for, that make the same steps."""
+        passes = self.gradient_accumulation_steps * self.workers
+        return tuple(n for n in range(min(self.min_workers, self.workers), self.workers + 1) if passes % n == 0)
+
+    def shared_by(self, workers: int) -> Self:
+        """The same steps by one of :attr:`worker_counts`."""
+        passes = self.gradient_accumulation_steps * self.workers
+        return self.model_copy(update={"workers": workers, "gradient_accumulation_steps": passes // workers})
+
     def threads_of(self, processes: int) -> int:
         """Of each of so many processes that compute at once."""
         return self.threads or max(1, len(os.sched_getaffinity(0)) // processes)
@@ -170,6 +190,10 @@ class TrainingSettings(BaseModel):
         InputError
             If it cannot work.
         """
+        if self.storage is not None:
+            check_storage(self.storage)
+        if self.min_workers > self.workers:
+            raise InputError(f"min_workers: {self.min_workers}: at most workers, {self.workers}")
         if self.expert_targets and not self.use_lora:
             raise InputError("expert_targets: they are adapters: with use_lora only")
         if self.merge and not self.use_lora:

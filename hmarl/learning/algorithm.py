@@ -24,6 +24,8 @@ from hmarl.roles import Chain
 if TYPE_CHECKING:
     from hmarl.policies import Policy
 
+_PROBE = 0.1  # seconds that each iteration waits for runners that are away: they may be for long, with their nodes
+
 __all__ = ["PPO_SETTINGS", "PPOSettings", "module_path", "ppo_config", "start_from", "trained_module"]
 
 
@@ -143,6 +145,7 @@ def ppo_config(
             restart_failed_env_runners=True,
             restart_failed_sub_environments=True,
             delay_between_env_runner_restarts_s=1,
+            env_runner_health_probe_timeout_s=_PROBE,
         )
         .callbacks(on_env_runners_recreated=raise_failures)
         .debugging(seed=seed, log_level="ERROR")

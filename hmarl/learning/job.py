@@ -39,6 +39,7 @@ from hmarl.policies.validation import require_valid
 from hmarl.progress import Reporter
 from hmarl.report.comparison import OPTIMAL, Comparison, compare
 from hmarl.runs import read_rows
+from hmarl.storage import Storage, check_storage, publish
 
 if TYPE_CHECKING:
     from hmarl.learning.training import PhaseTraining
@@ -50,6 +51,8 @@ class Training:
 
     Attributes
     ----------
+    storage
+        Where the run is kept beside its folder.
     validated
         Told of each validation of a phase, once the checkpoint that belongs to it is written.
     """
@@ -63,6 +66,7 @@ class Training:
     folder: Path
 
     acting: str = ""
+    storage: Storage | None = None
     validated: Callable[[PhaseTraining], None] = lambda phase: None
     reporter: Reporter = None  # type: ignore[assignment]  # there once the folder is ours
 
@@ -70,6 +74,8 @@ class Training:
     def prepare(cls, settings: TrainSettings, network: Network | None) -> Training:
         """Read and check everything that can be wrong before anything is written."""
         folder = run_folder(settings.run_name, settings.runs)
+        if settings.storage is not None:
+            check_storage(settings.storage)
         for name in settings.compared_rules:
             if name not in POLICIES:
                 raise unknown("rules", name, POLICIES)
@@ -105,6 +111,7 @@ class Training:
         self._judge_on_sales()
         self._report(comparison)
         self._tell_gap(learned)
+        publish(self.storage, self.reporter)
         self.reporter.say(f"done in {_minutes(time.perf_counter() - began)}")
 
     # Rules
@@ -169,12 +176,14 @@ class Training:
                 evaluation_episodes=settings.evaluation_episodes,
                 patience=settings.patience,
                 runners=settings.runners,
+                wait=settings.wait,
                 objective=settings.objective,
                 seed=settings.seed,
                 stages=self.stages if len(phase.learns) == 1 else [],
                 reporter=self.reporter,
                 wandb=wandb,
                 validated=self.validated,
+                kept=self._push,
             )
             if training.finished:
                 self.reporter.say(f"{phase.name}: done before, {training.summary()}")
@@ -212,6 +221,10 @@ class Training:
     def _deploy(self) -> None:
         source = self.folder / self.phases[-1].name / POLICY
         replace_folder(self.folder / POLICY, LearnedPolicy.load(source).save)
+
+    def _push(self) -> None:
+        if self.storage is not None:
+            self.storage.push(self.reporter)
 
     # Results
 

@@ -19,6 +19,7 @@ from hmarl.policies import LearnedPolicy, Policy
 from hmarl.progress import Reporter
 from hmarl.report.comparison import Comparison
 from hmarl.runs import locked, read_rows
+from hmarl.storage import kept, storage_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -152,7 +153,8 @@ def train(network: str | Path | Network = "two_store", *, quiet: bool = False, *
 def train_from(settings: TrainSettings, network: Network | None = None, *, quiet: bool = False) -> Run:
     """As :func:`train`, from settings; `network` in the place of the one they name."""
     training = Training.prepare(settings, network)
-    with locked(training.folder):
+    training.storage = storage_of(settings.storage, settings.run_name, training.folder)
+    with locked(training.folder), kept(training.storage):
         resumed = begin(training.folder, settings, training.network)
         training.reporter = Reporter(training.folder / LOG, quiet)
         try:

@@ -38,6 +38,11 @@ class TrainSettings(BaseModel):
     fill_gaps: Literal["refuse", "zero"] = Field("refuse", description="what a missing date in the sales means")
     name: str | None = Field(None, description="name of the run, a folder below --runs (default: the network's name)")
     runs: Path = Field(Path("runs"), description="folder of all runs")
+    storage: str | None = Field(
+        None,
+        description="where the run is kept too, and goes on from on any machine: a folder that all nodes see, "
+        "s3://bucket/path, gs://bucket/path",
+    )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="of demand, first weights and actions")
     ppo: Literal["auto", "default", "fine", "classic"] = Field(
         "auto",
@@ -104,7 +109,7 @@ class TrainSettings(BaseModel):
             raise explain(error, PPOSettings, "--ppo-set") from error
 
 
-FREE = frozenset({"name", "runs", "json_", "wandb", "address", "wait", "phases", "steps"})
+FREE = frozenset({"name", "runs", "storage", "json_", "wandb", "address", "wait", "phases", "steps"})
 """Settings that a run may go on with changed; `steps` only upwards."""
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
+from hmarl.errors import Failed
 from hmarl.exact.gap import known_optimum
 from hmarl.learning.algorithm import ppo_config, start_from, trained_module
 from hmarl.learning.charts import Charts
@@ -25,6 +26,7 @@ from hmarl.learning.module import actor_weights
 from hmarl.learning.phases import Phase, agents_of
 from hmarl.learning.settings import PPOSettings
 from hmarl.learning.state import STATE, State
+from hmarl.learning.watch import Watch
 from hmarl.network.config import ROLES, Network
 from hmarl.network.curriculum import Stage, stage_network
 from hmarl.policies import LearnedPolicy, Policy, simulate
@@ -51,10 +53,14 @@ class PhaseTraining:
         By role the folder of the module to begin with; roles not named begin anew.
     started_from
         Digest of what the phase began with; a checkpoint with another one is thrown away.
+    runners, wait
+        Remote runners, and the seconds that a phase whose runners are all gone waits for one.
     objective
         Figure of a validation that the best policy is told by: reward, cost or profit.
     validated
         Called after each validation on the way, its checkpoint written.
+    kept
+        Called after each checkpoint.
     """
 
     phase: Phase
@@ -74,8 +80,10 @@ class PhaseTraining:
     stages: Sequence[Stage]
     reporter: Reporter
     runners: int = 0
+    wait: float = 60.0
     wandb: Any = None
     validated: Callable[[PhaseTraining], None] = lambda phase: None
+    kept: Callable[[], None] = lambda: None
     state: State = field(init=False)
 
     def __post_init__(self) -> None:
@@ -121,7 +129,7 @@ class PhaseTraining:
     def result(self) -> LearnedPolicy:
         """The policy that the phase ends with: the best trained, or what it began with where that is better."""
         if self.kept_start and self.before is not None:
-            return LearnedPolicy(self.network, weights_of(self.before), self.before.others, self.phase.name)
+            return LearnedPolicy(self.network, self.before.weights(), self.before.others, self.phase.name)
         return LearnedPolicy.load(self._newest() / POLICY)
 
     def modules(self) -> dict[str, Path]:
@@ -138,8 +146,8 @@ class PhaseTraining:
 
         Raises
         ------
-        KeyboardInterrupt
-            After Ctrl-C or SIGTERM, with a checkpoint written.
+        KeyboardInterrupt, Failed
+            After Ctrl-C or SIGTERM, or where no runner is left, with a checkpoint written.
         """
         rows = self.metrics.cut(self.state.steps)
         resumed = self.checkpoints.newest() is not None
@@ -148,6 +156,7 @@ class PhaseTraining:
         else:
             self.reporter.note(f"{self.phase.name}: begins")
         self._algorithm = self._build()
+        self._watch = Watch(self.runners, self.wait, self.reporter)
         self._candidate: LearnedPolicy | None = None  # better than the best that a checkpoint holds
         try:
             with (
@@ -168,6 +177,9 @@ class PhaseTraining:
                 if interrupts.signal is not None:
                     self._checkpoint()
                     self.reporter.say(f"{self.phase.name}: stopped at {self.state.steps:,}, checkpoint written")
+        except Failed:
+            self._checkpoint()
+            raise
         finally:
             self._algorithm.stop()
 
@@ -178,16 +190,25 @@ class PhaseTraining:
         self.state.steps = int(results[NUM_ENV_STEPS_SAMPLED_LIFETIME]) * self._agents
         seconds = time.perf_counter() - began
         self.state.seconds += seconds
+        sampled = self.state.steps > before
+        runners = self._watch.runners(self._algorithm.env_runner_group, self.state.steps, sampled)
+        if not sampled:
+            return
         row = self._row(results)
         row["steps_per_second"] = round((self.state.steps - before) / seconds)
+        if self.runners:
+            row["runners"] = runners
         due = self.state.steps // self.evaluate_every > before // self.evaluate_every
         due = due or self.state.steps >= self.steps
         if due:
             row |= self._validate()
         promoted = self._promote(row)
         self._write(row)
-        if due or promoted:
+        noticed = self._watch.notice()
+        if due or promoted or noticed:
             self._checkpoint()
+        if noticed:
+            self.reporter.warn(f"a node is about to be taken away: checkpoint written at {self.state.steps:,}")
         if due:
             self.validated(self)
 
@@ -230,7 +251,7 @@ class PhaseTraining:
 
     def policy(self) -> LearnedPolicy:
         """The actors as they are now and the frozen ones, with the rule for the roles not taught yet."""
-        actors = weights_of(self.before) if self.before else {}
+        actors = self.before.weights() if self.before else {}
         for role in self.phase.learns:
             actors[role] = actor_weights(trained_module(self._algorithm, role))
         rules = {role: self.rule for role in self._roles if role not in actors}
@@ -304,6 +325,7 @@ class PhaseTraining:
         self.checkpoints.save(write)
         self._candidate = None
         self._charts.flush()
+        self.kept()
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -372,15 +394,3 @@ class PhaseTraining:
         algorithm.set_state(dict(kept))
         self._follow_schedules(algorithm)
         return algorithm
-
-
-def weights_of(policy: LearnedPolicy) -> dict[str, dict[str, Any]]:
-    """The actors of a policy, as :class:`hmarl.policies.LearnedPolicy` takes them."""
-    return {
-        role: {
-            f"layers.{k}.{part}": array
-            for k, layer in enumerate(layers)
-            for part, array in zip(("weight", "bias"), layer, strict=True)
-        }
-        for role, layers in policy.layers.items()
-    }

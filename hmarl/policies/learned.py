@@ -117,6 +117,17 @@ class LearnedPolicy:
             x = np.tanh(x @ w.T + b)
         return x @ weight.T + bias
 
+    def weights(self) -> dict[str, Weights]:
+        """By role, as the policy was made with them."""
+        return {
+            role: {
+                f"layers.{k}.{part}": array
+                for k, layer in enumerate(layers)
+                for part, array in zip(("weight", "bias"), layer, strict=True)
+            }
+            for role, layers in self.layers.items()
+        }
+
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``actors.safetensors`` and then ``policy.json``, which holds the other's digest.
 
@@ -126,10 +137,9 @@ class LearnedPolicy:
             If the folder cannot be written, or a role is played by something that is neither actor nor rule.
         """
         tensors = {
-            f"{role}.layers.{i}.{part}": np.ascontiguousarray(array)
-            for role, layers in self.layers.items()
-            for i, layer in enumerate(layers)
-            for part, array in zip(("weight", "bias"), layer, strict=True)
+            f"{role}.{name}": np.ascontiguousarray(array)
+            for role, named in self.weights().items()
+            for name, array in named.items()
         }
         content = write_tensors(tensors)
         description = {

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
 
-from llm.rollout.engine import EngineError, Reply
+from llm.rollout.engine import EngineError, EnginesAway, Reply
 from llm.rollout.health import Member
 
 _TICK = 0.5  # seconds between looks at who is silent
@@ -182,8 +182,9 @@ class Dispatch:
         gone = all(member.state == "dead" for member in members)
         if gone or alone > self.patience:
             heard = "; ".join(f"{member.name} {member.state}: {member.error or 'silent'}" for member in members)
-            how = "no engine is left" if gone else f"no engine has answered for {alone:.0f} s"
-            raise EngineError(f"{how}: {heard}")
+            if gone:
+                raise EngineError(f"no engine is left: {heard}")
+            raise EnginesAway(f"no engine has answered for {alone:.0f} s: {heard}")
 
 
 def last_line(error: Exception) -> str:

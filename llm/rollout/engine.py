@@ -17,6 +17,10 @@ class EngineError(Failed):
     """Engines cannot do what they are asked: the message says what happened to them."""
 
 
+class EnginesAway(EngineError):
+    """None of the engines works now; they may come back."""
+
+
 class WeightsMismatch(EngineError):
     """An engine does not hold the weights it should: the run must stop."""
 

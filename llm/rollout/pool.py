@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hmarl.session import has_gpus
 from llm.rollout.actor import EngineActor, Pulse
@@ -202,6 +203,15 @@ class Pool:
         """Engines that answer, for all that this client knows."""
         return sum(member.works for member in self._members.values())
 
+    def give_up_one(self) -> str:
+        """End an engine for good, one that is away if there is any; its name, empty where only one is left."""
+        left = sorted((member for member in self._members.values() if member.state != "dead"), key=lambda m: m.works)
+        if len(left) < 2:
+            return ""
+        ray.kill(self._engines[left[0].name], no_restart=True)
+        left[0].tell("ended", "gave its place to a training worker")
+        return left[0].name
+
     def close(self) -> None:
         """End the engines (of all clients)."""
         if self._thread is not None:
@@ -275,7 +285,8 @@ def start_pool(
     EngineError
         If an engine cannot start, with its reason, or all do not hold the same weights.
     """
-    board = ray.remote(num_cpus=0, name=f"{name}-board")(Board).remote(staleness + 1)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # any other may go
+    board = ray.remote(num_cpus=0, name=f"{name}-board", scheduling_strategy=here)(Board).remote(staleness + 1)
     on_gpu = has_gpus()
     options: dict[str, Any] = {
         "num_cpus": num_cpus,

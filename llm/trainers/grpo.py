@@ -10,7 +10,7 @@ from hmarl.files import write_atomic
 from hmarl.progress import Reporter
 from llm.settings import GRPOSettings
 from llm.tasks.supply_chain import SupplyChainTask
-from llm.trainers.fit import Placement, fit
+from llm.trainers.fit import fit, placement_of
 from llm.trainers.journal import Row, opened
 from llm.trainers.precision import weights_type
 from llm.trainers.sft import FINAL, take_model
@@ -62,12 +62,16 @@ def grpo(
     if final.exists():
         return final
     config = {"settings": settings, "task": ray.put(task), "pool": pool, "path": model.resolve()}
-    gpu = settings.workers + settings.engines * settings.tensor_parallel <= ray.cluster_resources().get("GPU", 0)
-    placement = Placement(settings.workers, str(settings.storage or folder), gpu)
+
+    def give_up() -> bool:
+        if name := pool.give_up_one():
+            reporter.warn(f"{name} gives its place to a training worker")
+        return bool(name)
+
     wandb = (settings.wandb_project, settings.wandb_entity) if settings.wandb_project else None
     with opened(folder, reporter, "GRPO", settings.steps, _words, wandb, settings.model_dump(mode="json")) as journal:
         journal.listeners += listeners
-        held = fit(_loop, config, placement, journal)
+        held = fit(_loop, config, placement_of(settings, folder), journal, give_up)
     with held.as_directory() as kept:
         ledger, validation, stopped = (
             checkpoint.kept(Path(kept), name) for name in ("ledger", "validation", "stopped")
@@ -91,7 +95,7 @@ def _loop(config: dict[str, Any]) -> None:
     from llm.trainers.grpo_trainer import make_trainer
     from llm.trainers.validation import Validation
 
-    settings: GRPOSettings = config["settings"]
+    settings: GRPOSettings = worker.shared(config["settings"])
     worker.quiet()
     dtype = weights_type(settings, config["path"])
     model, tokenizer = worker.load(settings, config["path"], dtype)
@@ -103,9 +107,6 @@ def _loop(config: dict[str, Any]) -> None:
             trainer.restore(Path(folder))
             validation.restore(Path(folder))
 
-    def due(step: int) -> bool:
-        return step % settings.save_steps == 0 and step % settings.iterations == 0
-
     def stop(row: dict[str, float]) -> str:
         above = settings.kl_stop is not None and row["kl"] > settings.kl_stop
         return f"the divergence from the reference is above {settings.kl_stop:g} nats" if above else ""
@@ -113,4 +114,5 @@ def _loop(config: dict[str, Any]) -> None:
     def kept() -> dict[str, Any]:
         return {**trainer.kept(), "validation": validation.state()}
 
-    worker.train(trainer, worker.Reports(trainer, trainer.row, due, kept, stop, validation))
+    reports = worker.Reports(trainer, trainer.row, kept, settings.save_steps, settings.iterations, stop, validation)
+    worker.train(trainer, reports)

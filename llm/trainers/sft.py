@@ -12,10 +12,9 @@ import numpy as np
 from hmarl.errors import InputError
 from hmarl.files import replace_folder
 from hmarl.progress import Reporter
-from hmarl.session import has_gpus
 from llm.settings import SFTSettings
 from llm.tasks.demonstrations import Example
-from llm.trainers.fit import Placement, fit
+from llm.trainers.fit import fit, placement_of
 from llm.trainers.journal import Row, opened
 from llm.trainers.precision import weights_type
 
@@ -58,10 +57,9 @@ def sft(settings: SFTSettings, examples: Sequence[Example], folder: Path, report
     rows = tokenised(examples, load_tokenizer(path), settings.max_length)
     steps = settings.steps or math.ceil(settings.epochs * len(rows) / settings.rows_a_step)
     config = {"settings": settings, "path": path, "rows": ray.put(rows), "steps": steps}
-    placement = Placement(settings.workers, str(settings.storage or folder), has_gpus())
     wandb = (settings.wandb_project, settings.wandb_entity) if settings.wandb_project else None
     with opened(folder, reporter, "SFT", steps, _words, wandb, settings.model_dump(mode="json")) as journal:
-        held = fit(_loop, config, placement, journal)
+        held = fit(_loop, config, placement_of(settings, folder), journal)
     take_model(held, final, settings.merge)
     return final
 
@@ -127,7 +125,7 @@ def _loop(config: dict[str, Any]) -> None:
 
     from llm.trainers import checkpoint, worker
 
-    settings: SFTSettings = config["settings"]
+    settings: SFTSettings = worker.shared(config["settings"])
     worker.quiet()
     model, tokenizer = worker.load(settings, config["path"], weights_type(settings, config["path"]))
     rows = ray.get(config["rows"])
@@ -163,5 +161,4 @@ def _loop(config: dict[str, Any]) -> None:
         kept = ("loss", "grad_norm", "learning_rate", "entropy", "mean_token_accuracy", "num_tokens")
         return {names.get(name, name): float(logs[name]) for name in kept}
 
-    due = settings.save_steps
-    worker.train(trainer, worker.Reports(trainer, row, lambda step: step % due == 0, dict))
+    worker.train(trainer, worker.Reports(trainer, row, dict, settings.save_steps))

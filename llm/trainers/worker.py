@@ -8,8 +8,9 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import ray.train
 import torch
 import trl.trainer.utils
 from transformers import TrainerCallback
@@ -18,12 +19,19 @@ from transformers.trainer_callback import PrinterCallback
 from llm.models import LoraSettings, export, load_model, load_tokenizer
 from llm.settings import TrainingSettings
 from llm.trainers import checkpoint
+from llm.trainers.fit import Preempted
 from llm.trainers.sharding import check_share, full_state
 
 if TYPE_CHECKING:
     from llm.trainers.validation import Validation
 
+S = TypeVar("S", bound=TrainingSettings)
 MODEL = "model"  # the trained model, in the last checkpoint; with validations the best until then, in each
+
+
+def shared(settings: S) -> S:
+    """Settings of the workers that there are, which may be fewer than were asked for."""
+    return settings.shared_by(ray.train.get_context().get_world_size())
 
 
 def load(settings: TrainingSettings, path: Path, dtype: str) -> tuple[Any, Any]:
@@ -89,8 +97,9 @@ class Reports(TrainerCallback):
     ----------
     row
         The Trainer's numbers of a step -> those reported.
-    due
-        Whether a checkpoint belongs to a step.
+    save_steps, iterations
+        A checkpoint is written every so many steps, and where a node is about to be taken away; never before the last
+        of the iterations on the same answers.
     extra
         What the checkpoint holds besides the Trainer's state.
     stop
@@ -103,13 +112,15 @@ class Reports(TrainerCallback):
         self,
         trainer: Any,
         row: Callable[[dict[str, float]], dict[str, Any]],
-        due: Callable[[int], bool],
         extra: Callable[[], dict[str, Any]],
+        save_steps: int,
+        iterations: int = 1,
         stop: Callable[[dict[str, Any]], str] = lambda row: "",
         validation: Validation | None = None,
     ) -> None:
         self.trainer = trainer
-        self.row, self.due, self.extra, self.stop, self.validation = row, due, extra, stop, validation
+        self.row, self.extra, self.stop, self.validation = row, extra, stop, validation
+        self.save_steps, self.iterations = save_steps, iterations
         self._begun = time.perf_counter()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -120,9 +131,15 @@ class Reports(TrainerCallback):
             return
         step = state.global_step
         begun, self._begun = self._begun, time.perf_counter()  # the checkpoint counts in the step that follows
-        row: dict[str, Any] = {"steps": step, **self.row(logs), "step_seconds": self._begun - begun}
+        row: dict[str, Any] = {
+            "steps": step,
+            **self.row(logs),
+            "workers": args.world_size,
+            "step_seconds": self._begun - begun,
+        }
         reason = self.stop(row)
         last = bool(reason) or step == state.max_steps
+        leaving = not last and ray.train.get_preemption_info() is not None
         if self.validation and (last or self.validation.due(step)):
             row |= self.validation.run(step)
             reason = reason or self.validation.stop
@@ -140,7 +157,11 @@ class Reports(TrainerCallback):
             elif last:
                 export_trained(self.trainer, folder / MODEL)
 
-        checkpoint.report(row, step, write if last or self.due(step) else None)
+        leaving = leaving and step % self.iterations == 0
+        due = step % self.save_steps == 0 and step % self.iterations == 0
+        checkpoint.report(row, step, write if last or leaving or due else None)
+        if leaving:
+            raise Preempted(f"after step {step}")
 
 
 def export_trained(trainer: Any, folder: Path) -> None:
@@ -154,8 +175,6 @@ def export_trained(trainer: Any, folder: Path) -> None:
 
 def train(trainer: Any, reports: Reports) -> None:
     """Train from the last checkpoint, or from the start."""
-    import ray.train
-
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(reports)
     held = ray.train.get_checkpoint()

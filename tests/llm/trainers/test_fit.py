@@ -11,8 +11,9 @@ import pytest
 
 from hmarl.errors import InputError
 from hmarl.progress import Reporter
-from llm.trainers.fit import Placement, TrainingFailed, fit
+from llm.trainers.fit import TrainingFailed, fit
 from llm.trainers.journal import Journal
+from llm.trainers.placing import Placement
 
 
 def _broken(config: dict[str, Any]) -> None:
@@ -34,7 +35,7 @@ def _dies(config: dict[str, Any]) -> None:
 
 def _run(loop: Any, folder: Path) -> None:
     journal = Journal(folder, Reporter(folder / "log", quiet=True), [])
-    fit(loop, {"path": str(folder / "tries")}, Placement(1, str(folder), gpu=False), journal)
+    fit(loop, {"path": str(folder / "tries")}, Placement((1,), str(folder), gpu=False), journal)
 
 
 def test_an_error_ends_it_at_once_with_its_first_line(ray_session: None, tmp_path: Path) -> None:
