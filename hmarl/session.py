@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ from hmarl.errors import Failed, InputError
 LOOPBACK = "127.0.0.1"
 WAIT = 60.0
 """Seconds until a cluster that is busy must have room, unless a command is told otherwise."""
+_ADDRESS = re.compile(r"[\w.-]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,5}")
+_ANSWERS_IN = 10.0  # seconds
 _OBJECT_STORE = 200 * 1024**2  # bytes; what passes through it is small
 
 
@@ -119,10 +122,53 @@ def connect(
 def _join(options: dict[str, Any]) -> None:
     import ray
 
+    address = options["address"]
+    if address != "auto":
+        _check_answer(address)
+    with _environment({"RAY_BACKEND_LOG_LEVEL": "fatal"}):  # of this process: what it has to say is told by us
+        try:
+            ray.init(**options)
+        except ConnectionError as error:
+            raise InputError(f"address: {address!r}: no Ray cluster answers there") from error
+
+
+def _check_answer(address: str) -> None:
+    """Refuse at once what Ray itself asks again for half a minute, or for ever."""
+    import grpc
+    from ray._private.grpc_utils import init_grpc_channel
+    from ray.core.generated.gcs_service_pb2 import GetClusterIdRequest
+    from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
+    from ray.exceptions import AuthenticationError
+
+    if not _ADDRESS.fullmatch(address):
+        raise InputError(
+            f"address: {address!r}: HOST:PORT of a cluster's head, such as 10.0.0.1:6379; to a dashboard's address a "
+            "job is submitted: ray job submit --address"
+        )
     try:
-        ray.init(**options)
-    except ConnectionError as error:
-        raise InputError(f"address: {options['address']!r}: no Ray cluster answers there") from error
+        with init_grpc_channel(address) as channel:
+            NodeInfoGcsServiceStub(channel).GetClusterId(GetClusterIdRequest(), timeout=_ANSWERS_IN)
+    except AuthenticationError as error:
+        raise InputError(f"address: {address!r}: {' '.join(str(error).split())}") from error
+    except grpc.RpcError as error:
+        if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+            raise InputError(
+                f"address: {address!r}: the cluster asks for another token than the one in RAY_AUTH_TOKEN, "
+                "RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token, with RAY_AUTH_MODE=token"
+            ) from error
+        raise InputError(f"address: {address!r}: no Ray cluster answers there") from error
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Variables inside the block, where they are not set otherwise."""
+    added = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 def _wait_for_room(needs: Sequence[Need], wait: float) -> None:

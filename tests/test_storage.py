@@ -133,8 +133,7 @@ def test_work_that_does_not_arrive_is_told_of(tmp_path: Path) -> None:
     here = run(tmp_path, "here")
     ours = Storage(str(tmp_path / "storage"), here)
     with pytest.raises(Failed, match=r"storage: .*: the results are in "), kept(ours):
-        (tmp_path / "storage").rmdir()
-        (tmp_path / "storage").write_text("a file")
+        (tmp_path / "storage").replace(tmp_path / "gone")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file
 
 from cluster.local import RAY, LocalCluster
 from hmarl.runs import read_rows
@@ -93,27 +94,41 @@ def test_submitted_agents_go_on_without_a_node_and_use_the_next(nodes: LocalClus
 
 
 def test_a_language_model_goes_on_without_a_node_and_uses_the_next(nodes: LocalCluster, tmp_path: Path) -> None:
-    """Two workers and two engines on two nodes; in the end every prompt was trained on exactly once."""
-    metrics = tmp_path / "metrics.jsonl"
+    """Two workers that share the model out and two engines that serve its adapter, on two nodes. In the end every
+    prompt was trained on exactly once."""
+    from peft import AutoPeftModelForCausalLM
+
+    folder = tmp_path / "model"
+    metrics = folder / "metrics.jsonl"
 
     def workers() -> list[int]:
         return [row["workers"] for row in read_rows(metrics)]
 
-    few = ("--demonstrations", "5", "--episodes", "800", "--evaluation-episodes", "4", "--compare-episodes", "4")
-    asked = ("--workers", "2", "--batch-size", "16", "--eval-steps", "200", "--engines", "2", "--output-dir")
-    command = ("python", "-m", "llm.train", "grpo", "--quick", *few, *asked, str(tmp_path))
+    command = (
+        *("python", "-m", "llm.train", "grpo", "--quick", "--use-lora", "--beta", "0.05", "--learning-rate", "3e-3"),
+        *("--demonstrations", "5", "--episodes", "800", "--evaluation-episodes", "4", "--compare-episodes", "4"),
+        *("--workers", "2", "--batch-size", "16", "--engines", "2", "--eval-steps", "200", "--save-steps", "5"),
+        *("--max-completion-length", "8", "--output-dir", str(folder), "--storage", str(tmp_path / "storage")),
+    )
     lost = nodes.nodes[-1]
     with running(submission(nodes, "model", *command), nodes) as until:
-        until(lambda: len(workers()) > 2)
+        until(lambda: len(workers()) > 7)
         lost.kill()
         until(lambda: 1 in workers())
         nodes.add(2)
         until(lambda: workers()[-1] == 2)
-        until((tmp_path / "report.html").exists)
-    rows = list(csv.DictReader((tmp_path / "ledger.csv").open()))
-    assert Counter(int(row["number"]) for row in rows) == Counter(range(800))
-    assert [row["steps"] for row in read_rows(metrics)] == list(range(1, 401))
-    assert {row["steps"] for row in read_rows(metrics) if row["mismatch_max"] > 1e-4} == set()
+        until((folder / "report.html").exists)
+    ledger = list(csv.DictReader((folder / "ledger.csv").open()))
+    assert Counter(int(row["number"]) for row in ledger) == Counter(range(800))
+    rows = read_rows(metrics)
+    assert [row["steps"] for row in rows] == list(range(1, 401))
+    assert all(row["mismatch_max"] < 1e-4 for row in rows)
+    assert rows[0]["kl"] == pytest.approx(0, abs=1e-6)  # from what the supervised training left
+    assert rows[-1]["kl"] > 0
+    first, last = (load_file(folder / part / "adapter_model.safetensors") for part in ("sft/final", "final"))
+    assert first.keys() == last.keys()
+    assert any((first[name] != last[name]).any() for name in first)
+    assert {*AutoPeftModelForCausalLM.from_pretrained(folder / "final").peft_config} == {"default"}
 
 
 def test_a_sweep_goes_on_without_a_node_and_uses_the_next(nodes: LocalCluster, tmp_path: Path) -> None:

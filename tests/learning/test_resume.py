@@ -84,23 +84,25 @@ def check_same(run: Run, unbroken: Run) -> None:
     assert left == []
 
 
-@pytest.mark.parametrize(
-    ("moment", "phases"),
-    [
-        ("while a checkpoint is written", 1),
-        pytest.param("in the middle of phase 2", 2, marks=pytest.mark.slow),
-        ("between phases", 1),
-        ("in the comparison", 4),
-        pytest.param("in the report", 4, marks=pytest.mark.slow),
-    ],
-)
-def test_sigkill(trained: Run, small: dict[str, Any], moment: str, phases: int) -> None:
-    process = start(moment, small)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == -signal.SIGKILL, output
+MOMENTS = {
+    "while a checkpoint is written": 1,
+    "between phases": 1,
+    "in the middle of phase 2": 2,
+    "in the comparison": 4,
+    "in the report": 4,
+}
+"""When a run is killed, and the phases begun until then."""
+
+
+def test_sigkill_again_and_again(trained: Run, small: dict[str, Any]) -> None:
+    """Each process goes on where the one before was killed; the last ends where an unbroken run does."""
     folder = small["runs"] / "run"
-    assert len(list(folder.glob("phase*"))) == phases
-    assert not (folder / "report.html").exists()
+    for moment, phases in MOMENTS.items():
+        process = start(moment, small)
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == -signal.SIGKILL, (moment, output)
+        assert len(list(folder.glob("phase*"))) == phases, moment
+        assert not (folder / "report.html").exists()
     check_same(hmarl.train("two_store", **small), trained)
 
 

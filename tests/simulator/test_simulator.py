@@ -2,8 +2,10 @@
 
 import copy
 import pickle
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from hmarl.simulator import Simulator
 from tests.simulator.networks import random_networks
 
 DAYS = 12
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def random_orders(seed: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -182,6 +185,23 @@ def test_compiled_code_is_kept_by_the_state_of_the_sources(first, tmp_path):
     folder = told.stdout.strip()
     assert folder.startswith(f"{tmp_path}/")
     assert len(folder) == len(str(tmp_path)) + 17  # / and the digest
+
+
+def test_the_same_sources_elsewhere_are_not_compiled_again(two_store, tmp_path):
+    """As a job's, which a cluster unpacks into another folder each time."""
+    step = "import numpy as np, hmarl.simulator as s, hmarl.network as n\nprint(s.__file__)\n"
+    step += "simulator = s.Simulator(n.load_network('two_store'))\nsimulator.step(np.zeros(simulator.shape))\n"
+    show = step + "from numba.core import config\nprint(config.CACHE_DIR)"
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(ROOT / "hmarl", elsewhere / "hmarl", ignore=shutil.ignore_patterns("__pycache__"))
+    written = []
+    for folder in (ROOT, elsewhere):
+        told = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, cwd=folder, check=True)
+        file, cache = told.stdout.split()
+        assert Path(file).is_relative_to(folder)
+        written.append({path: path.stat().st_mtime_ns for path in Path(cache).rglob("*.nb?")})
+    assert written[0]
+    assert written[1] == written[0]
 
 
 def test_splits_seeds_and_replications_differ(two_store):
