@@ -15,17 +15,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hmarl.errors import Failed
 from hmarl.session import LOOPBACK
 
+PROJECT = Path(__file__).resolve().parents[1]
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
 _OBJECT_STORE = 200 * 1024**2  # bytes of a node
 _STARTS_IN = 120.0  # seconds
+_HOLDS_IN = 300.0
 _SPOT = "DRAIN_NODE_REASON_PREEMPTION"
+
+
+Until = Callable[[Callable[[], Any]], Any]
+"""Waits until a function returns something true, and returns that."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +100,44 @@ class LocalCluster:
         """Run a command that may use the cluster; `more` are further variables of its environment."""
         return subprocess.run(command, env=self.environment | more, capture_output=True, text=True, timeout=900)
 
-    def submit(self, folder: Path, *entrypoint: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """``ray job submit --working-dir FOLDER -- ENTRYPOINT``, to the end."""
-        job = [*RAY, "job", "submit", "--address", self.dashboard, "--working-dir", str(folder), "--"]
-        return self.run([*job, *entrypoint], **more)
+    def submission(self, name: str, *entrypoint: str, folder: Path = PROJECT) -> list[str]:
+        """The command that submits a job of this name, ``ray job submit --working-dir FOLDER -- ENTRYPOINT``."""
+        job = [*RAY, "job", "submit", "--address", self.dashboard, "--submission-id", name]
+        return [*job, "--working-dir", str(folder), "--", *entrypoint]
+
+    def stop(self, name: str) -> None:
+        """Stop a job."""
+        self.run([*RAY, "job", "stop", name, "--address", self.dashboard])
+
+    @contextlib.contextmanager
+    def running(self, command: Sequence[str]) -> Iterator[Until]:
+        """A command that may use the cluster inside the block, which gets a function that waits for something while
+        the command runs.
+
+        Raises
+        ------
+        Failed
+            By that function, if the command ends before, or it takes five minutes.
+        """
+        log = self.folder / f"command-{secrets.token_hex(3)}.log"
+        with open(log, "wb") as out:
+            process = subprocess.Popen(
+                command, cwd=PROJECT, env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            )
+
+        def until(holds: Callable[[], Any]) -> Any:
+            end = time.monotonic() + _HOLDS_IN
+            while not (found := holds()):
+                if process.poll() is not None or time.monotonic() > end:
+                    raise Failed(f"{holds} does not hold: {log.read_text()[-5000:]}")
+                time.sleep(0.1)
+            return found
+
+        try:
+            yield until
+        finally:
+            process.kill()
+            process.wait()
 
     def _start(self, arguments: Sequence[str]) -> Node:
         name = f"node-{len(self.nodes)}"

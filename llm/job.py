@@ -18,6 +18,7 @@ from llm.settings import GRPOSettings, Settings, SFTSettings, make_settings
 if TYPE_CHECKING:
     from llm.evaluation import Evaluation
     from llm.generation import Generate
+    from llm.rollout.pool import Pool
     from llm.tasks.demonstrations import Example
     from llm.tasks.supply_chain import SupplyChainTask
     from llm.trained import TrainedModel
@@ -70,13 +71,15 @@ def train_from(settings: Settings) -> TrainedModel:
         return TrainedModel(job.run())
 
 
-def train_only(settings: GRPOSettings, listen: Listener) -> Path:
+def train_only(settings: GRPOSettings, listen: Listener, pool: Pool | None = None) -> Path:
     """Reinforcement learning without the evaluation on test paths and the report that come after it.
 
     Parameters
     ----------
     listen
         Told each step's row of ``metrics.jsonl`` that is new.
+    pool
+        Engines that others use too; without it they are started.
 
     Returns
     -------
@@ -89,7 +92,7 @@ def train_only(settings: GRPOSettings, listen: Listener) -> Path:
         As :func:`train_grpo`.
     """
     with _begun(settings) as job:
-        return job.train([listen])
+        return job.train([listen], pool)
 
 
 @contextmanager
@@ -188,11 +191,11 @@ class _Job:
         self.reporter.say(f"report: {report}")
         return final
 
-    def train(self, listeners: Sequence[Listener] = ()) -> Path:
+    def train(self, listeners: Sequence[Listener] = (), pool: Pool | None = None) -> Path:
         """The training alone; returns the folder of the trained model."""
         with self._connected():
             if isinstance(self.settings, GRPOSettings):
-                return self._grpo(self.settings, listeners)
+                return self._grpo(self.settings, listeners, pool)
             return self._sft(self.settings, self.folder)
 
     def _connected(self) -> AbstractContextManager[None]:
@@ -229,7 +232,7 @@ class _Job:
         done(f"{len(self.examples)} examples")
         return final
 
-    def _grpo(self, settings: GRPOSettings, listeners: Sequence[Listener]) -> Path:
+    def _grpo(self, settings: GRPOSettings, listeners: Sequence[Listener], shared: Pool | None) -> Path:
         from llm.serving import serving_to_train
         from llm.trainers.grpo import FINAL, grpo
 
@@ -239,7 +242,7 @@ class _Job:
         if settings.demonstrations:
             model = self._sft(_first(settings), self.folder / SFT)
         started = self._stage("engines")
-        with serving_to_train(settings, model) as pool:
+        with serving_to_train(settings, model, shared) as pool:
             started(f"{settings.engines} ready")
             done = self._stage("reinforcement learning")
             final = grpo(settings, self.task, pool, model, self.folder, self.reporter, [self._keep, *listeners])

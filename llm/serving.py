@@ -56,15 +56,14 @@ def serving(
             adapters=int(beside),
             max_lora_rank=json.loads((path / ADAPTER_CONFIG).read_text())["r"] if beside else 16,
         )
-        with _started(settings, engines, threads) as pool:
+        with started(settings, engines, threads) as pool:
             if beside:
                 _publish(pool, path, settings.dtype)
             yield pool
 
 
-@contextlib.contextmanager
-def serving_to_train(settings: GRPOSettings, path: Path) -> Iterator[Pool]:
-    """A pool of engines for a model that is trained, inside the block. Ray must be connected.
+def engine_to_train(settings: GRPOSettings, path: Path, highest_rank: int | None = None) -> EngineSettings:
+    """Engines for a model that is trained. Ray must be connected.
 
     Adapters that are trained are served beside their base where engines can, else merged into it; the engines' weights
     have the trainer's type. Before the first weights are published they hold the base alone.
@@ -73,27 +72,51 @@ def serving_to_train(settings: GRPOSettings, path: Path) -> Iterator[Pool]:
     ----------
     path
         Folder of the model, or of the adapter, that training begins with.
+    highest_rank
+        Of an adapter; that of the settings where left out.
     """
     from llm.models import base_of
     from llm.trainers.precision import weights_type
 
     base, _ = base_of(path)
     beside = settings.use_lora and not settings.expert_targets and _serves_adapters(_config(base), settings.engine)
-    engine = EngineSettings(
+    return EngineSettings(
         model=str(base),
         kind=settings.engine,
         dtype=weights_type(settings, path),
         max_model_len=settings.max_prompt_length + settings.max_completion_length,
         tensor_parallel=settings.tensor_parallel,
         adapters=settings.staleness + 2 if beside else 0,
-        max_lora_rank=settings.lora_r,
+        max_lora_rank=highest_rank or settings.lora_r,
     )
-    with _started(engine, settings.engines, settings.threads_of(settings.engines), settings.staleness) as pool:
-        yield pool
 
 
 @contextlib.contextmanager
-def _started(settings: EngineSettings, engines: int, threads: int, staleness: int = 0) -> Iterator[Pool]:
+def serving_to_train(settings: GRPOSettings, path: Path, pool: Pool | None = None) -> Iterator[Pool]:
+    """A pool of engines for a model that is trained, inside the block.
+
+    Parameters
+    ----------
+    path
+        See :func:`engine_to_train`.
+    pool
+        Whose engines are shared.
+    """
+    if pool is not None:
+        own = pool.shared(settings.staleness)
+        try:
+            yield own
+        finally:
+            own.close()
+        return
+    engine, threads = engine_to_train(settings, path), settings.threads_of(settings.engines)
+    with started(engine, settings.engines, threads, settings.staleness) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def started(settings: EngineSettings, engines: int, threads: int, staleness: int = 0) -> Iterator[Pool]:
+    """A pool of engines inside the block."""
     from llm.rollout.pool import start_pool
 
     name = f"engine-{secrets.token_hex(3)}"

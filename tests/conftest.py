@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from cluster.local import LocalCluster, local_cluster
+
 
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
@@ -52,3 +54,11 @@ def scraped(ray_session: None) -> Callable[..., dict[str, float]]:
         return found
 
     return read
+
+
+@pytest.fixture(scope="session")
+def nodes() -> Iterator[LocalCluster]:
+    """A cluster that asks for a token: a head without processors and two nodes of 2 CPUs. A test that kills one adds
+    another."""
+    with local_cluster((2, 2)) as cluster:
+        yield cluster

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +123,8 @@ class _Job:
             prepare(sweep, self.reporter)
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        with self._connected():
-            self._tune([trial.parameters for trial in trials])
+        with self._connected(), self._engines() as pool:
+            self._tune([trial.parameters for trial in trials], pool)
 
     def _connected(self) -> AbstractContextManager[None]:
         """To Ray: one of our own has for language models the processors that so many trials ask for."""
@@ -135,11 +135,28 @@ class _Job:
             return connect(sweep.address, needs=[Need("trials", trials)], wait=sweep.wait)
         needs = [
             Need("training workers", trials * sweep.workers, gpus=1),
-            Need("engines", trials * sweep.engines, gpus=sweep.tensor_parallel),
+            Need("engines", (1 if sweep.share_engines else trials) * sweep.engines, gpus=sweep.tensor_parallel),
         ]
         return connect(sweep.address, needs=needs, wait=sweep.wait, object_store=_OBJECT_STORE)
 
-    def _tune(self, begun: Sequence[dict[str, Any]]) -> None:
+    @contextmanager
+    def _engines(self) -> Iterator[Any]:
+        """Those that all trials share; None where each has its own."""
+        sweep = self.sweep
+        if isinstance(sweep, HmarlSweep) or not sweep.share_engines:
+            yield None
+            return
+        from llm.models import resolve
+        from llm.serving import engine_to_train, started
+
+        settings = sweep.training({})
+        engine = engine_to_train(settings, resolve(settings.model), sweep.highest_rank)
+        if not engine.adapters:
+            raise InputError(f"share_engines: engines here serve no adapters beside {settings.model}")
+        with started(engine, settings.engines, settings.threads_of(settings.engines)) as pool:
+            yield pool
+
+    def _tune(self, begun: Sequence[dict[str, Any]], pool: Any) -> None:
         """Ray Tune, in a session of its own: what counts is in the records of the trials."""
         from ray import tune as ray_tune
 
@@ -152,7 +169,7 @@ class _Job:
         shutil.rmtree(session, ignore_errors=True)
         told, algorithm = search(sweep, begun, self._at_once())
         progress = Progress(sweep, self.reporter)
-        trial = ray_tune.with_parameters(run_trial, sweep=sweep, folder=str(sweep.folder.resolve()))
+        trial = ray_tune.with_parameters(run_trial, sweep=sweep, folder=str(sweep.folder.resolve()), pool=pool)
         tuner = ray_tune.Tuner(
             ray_tune.with_resources(trial, self._resources()),
             param_space=told,
@@ -191,12 +208,15 @@ class _Job:
         """
         import ray
 
-        there = ray.cluster_resources()
-        each = 1 if isinstance(self.sweep, HmarlSweep) else self.sweep.workers + self.sweep.engines
-        room = int(there.get("CPU", 0)) // each
+        there, sweep = ray.cluster_resources(), self.sweep
+        taken, each = 0, 1
+        if isinstance(sweep, LlmSweep):
+            taken = sweep.engines if sweep.share_engines else 0
+            each = sweep.workers + sweep.engines - taken
+        room = (int(there.get("CPU", 0)) - taken) // each
         if not room:
             raise InputError(f"address: a trial needs {each} processors, the cluster has {there.get('CPU', 0):g}")
-        return min(room, self.sweep.concurrent or room)
+        return min(room, sweep.concurrent or room)
 
 
 def _told(sweep: Sweep, reporter: Reporter) -> Result:

@@ -160,6 +160,11 @@ class LlmSweep(GRPOSettings, _Sweep):
     fixed = frozenset()
     objective: ClassVar[str] = "profit"
 
+    share_engines: bool = Field(
+        False,
+        description="--engines in all, which serve the adapters of all trials in turn, rather than as many for each",
+    )
+
     @property
     def folder(self) -> Path:
         """Of the sweep."""
@@ -192,6 +197,16 @@ class LlmSweep(GRPOSettings, _Sweep):
             raise InputError(
                 "scheduler: pbt: for hmarl only: a language model's training cannot go on from another trial's"
             )
+        if self.share_engines and (not self.use_lora or self.expert_targets):
+            raise InputError(
+                "share_engines: with use_lora and without expert_targets: engines serve such adapters alone"
+            )
+
+    @property
+    def highest_rank(self) -> int:
+        """Of the trials' adapters."""
+        searched = self.searched.root.get("lora_r")
+        return self.lora_r if searched is None else int(max(searched.values()))
 
     def training(self, parameters: Parameters, **changes: Any) -> GRPOSettings:
         """See :meth:`HmarlSweep.training`."""

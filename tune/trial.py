@@ -18,7 +18,7 @@ Tell = Callable[[float, float], None]
 share 1, the policy that the training keeps."""
 
 
-def run_trial(told: dict[str, Any], sweep: Sweep, folder: str) -> None:
+def run_trial(told: dict[str, Any], sweep: Sweep, folder: str, pool: Any = None) -> None:
     """Train a configuration, from where an earlier process or another trial left it.
 
     Parameters
@@ -27,6 +27,8 @@ def run_trial(told: dict[str, Any], sweep: Sweep, folder: str) -> None:
         Number and parameters of the trial.
     folder
         Of the sweep, whole: trials have a working directory of their own.
+    pool
+        Engines that all trials share.
     """
     trial = Trial(Path(folder), told["trial"][NUMBER])
     population = sweep.scheduler == "pbt"
@@ -41,10 +43,10 @@ def run_trial(told: dict[str, Any], sweep: Sweep, folder: str) -> None:
             _report(trial, row, sweep, replayed=True)
     if trial.status == "unfinished":
         for seed in range(rows[-1].steps // sweep.seed_steps if rows else 0, sweep.seeds):
-            _learn(sweep, trial, seed, _teller(sweep, trial, seed))
+            _learn(sweep, trial, seed, _teller(sweep, trial, seed), pool)
 
 
-def _learn(sweep: Sweep, trial: Trial, seed: int, tell: Tell) -> None:
+def _learn(sweep: Sweep, trial: Trial, seed: int, tell: Tell, pool: Any) -> None:
     if isinstance(sweep, HmarlSweep):
         from tune import trial_hmarl
 
@@ -52,7 +54,7 @@ def _learn(sweep: Sweep, trial: Trial, seed: int, tell: Tell) -> None:
     else:
         from tune import trial_llm
 
-        trial_llm.learn(sweep, trial, seed, tell)
+        trial_llm.learn(sweep, trial, seed, tell, pool)
 
 
 def _teller(sweep: Sweep, trial: Trial, seed: int) -> Tell:

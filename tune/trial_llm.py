@@ -11,13 +11,15 @@ from tune.record import Trial
 from tune.settings import LlmSweep
 
 if TYPE_CHECKING:
+    from llm.rollout.pool import Pool
     from tune.trial import Tell
 
 _PROFIT = "validation_profit"
 
 
-def learn(sweep: LlmSweep, trial: Trial, seed: int, tell: Tell) -> None:
-    """Train with the seed of this number; what is there of the run already is kept."""
+def learn(sweep: LlmSweep, trial: Trial, seed: int, tell: Tell, pool: Pool | None) -> None:
+    """Train with the seed of this number, with engines of its own where there is no pool; what is there of the run
+    already is kept."""
     folder = trial.run(seed)
     settings = sweep.training(
         trial.parameters, seed=sweep.seed + seed, validation_seed=sweep.seed, output_dir=folder, name=None
@@ -31,5 +33,5 @@ def learn(sweep: LlmSweep, trial: Trial, seed: int, tell: Tell) -> None:
         if _PROFIT in row and row["steps"] < settings.steps:
             tell(row["steps"] / settings.steps, best(row["steps"]))
 
-    train_only(settings, validated)
+    train_only(settings, validated, pool)
     tell(1, best(settings.steps))

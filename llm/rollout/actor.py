@@ -58,7 +58,7 @@ class EngineActor:
     settings
         Of the engine.
     board
-        Name of the actor that weights come from, a :class:`llm.rollout.board.Board`.
+        Name of the :class:`llm.rollout.board.Board` whose newest weights it begins with; requests name theirs.
     """
 
     def __init__(self, settings: EngineSettings, board: str) -> None:
@@ -95,11 +95,11 @@ class _Served:
 
     def __init__(self, settings: EngineSettings, board: str) -> None:
         begun = time.perf_counter()
-        self._board: Any = ray.get_actor(board)
         self._engine = make_engine(settings)
         self._answers = self._tokens = 0
         _warm_up(self._engine, settings)
-        newest = ray.get(self._board.newest.remote())  # there is one where this engine comes back
+        first: Any = ray.get_actor(board)
+        newest = ray.get(first.newest.remote())  # there is one where this engine comes back
         if newest is not None:
             self._take(newest)
         self._started = time.perf_counter() - begun
@@ -132,7 +132,8 @@ class _Served:
         engine = self._engine
         if (engine.version, engine.digest) == (manifest.version, manifest.digest):
             return
-        (reference,) = ray.get(self._board.weights.remote(manifest.version))
+        board: Any = ray.get_actor(manifest.board)
+        (reference,) = ray.get(board.weights.remote(manifest.version))
         engine.load(ray.get(reference))
         if (engine.version, engine.digest) != (manifest.version, manifest.digest):
             raise WeightsMismatch(

@@ -75,6 +75,8 @@ class Manifest:
         Optimiser steps that made it.
     fingerprint
         Fixed tokens that an engine must score as the trainer does. None: not checked.
+    board
+        Name of the actor that has the tensors, once they are there.
     """
 
     version: int
@@ -82,6 +84,7 @@ class Manifest:
     digest: str
     step: int
     fingerprint: Fingerprint | None = None
+    board: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
@@ -91,14 +92,20 @@ class Pool:
     """
 
     def __init__(
-        self, engines: dict[str, Any], board: Any, settings: EngineSettings, patience: float, storage: str | None
+        self,
+        engines: dict[str, Any],
+        board: tuple[str, Any],
+        settings: EngineSettings,
+        patience: float,
+        storage: str | None,
     ) -> None:
         self.settings = settings
         self.counts = Counts()
         self._engines = engines
-        self._board = board
+        self._board_name, self._board = board
         self.patience = patience
         self._storage = storage
+        self._owns = True
         self._members = {name: Member(name) for name in engines}
         self._thread: ThreadPoolExecutor | None = None
 
@@ -154,8 +161,8 @@ class Pool:
         WeightsMismatch
             If an engine then holds other tensors, or scores the fingerprint differently.
         """
-        begun, manifest = time.perf_counter(), weights.manifest
-        ray.get(self._board.put.remote(self._sendable(weights)))
+        begun, manifest = time.perf_counter(), replace(weights.manifest, board=self._board_name)
+        ray.get(self._board.put.remote(self._sendable(replace(weights, manifest=manifest))))
         loading = {}
         for name, member in self._members.items():
             member.tell("published")
@@ -206,17 +213,34 @@ class Pool:
     def give_up_one(self) -> str:
         """End an engine for good, one that is away if there is any; its name, empty where only one is left."""
         left = sorted((member for member in self._members.values() if member.state != "dead"), key=lambda m: m.works)
-        if len(left) < 2:
+        if len(left) < 2 or not self._owns:
             return ""
         ray.kill(self._engines[left[0].name], no_restart=True)
         left[0].tell("ended", "gave its place to a training worker")
         return left[0].name
 
+    def shared(self, staleness: int = 0) -> Pool:
+        """The same engines for another training: what it publishes is its own, on a board of its own.
+
+        An engine that is asked by one after the other takes the adapter of each in turn, and proves that it holds it.
+
+        Raises
+        ------
+        EngineError
+            If the engines do not serve adapters: all of a model in turn would take longer than answering.
+        """
+        if not self.settings.adapters:
+            raise EngineError("engines are shared by trainings of adapters alone, and these serve none")
+        board = _start_board(f"shared-{secrets.token_hex(3)}", staleness)
+        pool = Pool(self._engines, board, self.settings, self.patience, None)
+        pool._owns = False
+        return pool
+
     def close(self) -> None:
-        """End the engines (of all clients)."""
+        """End the engines (of all clients), or where they are shared, this client."""
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
-        for actor in [*self._engines.values(), self._board]:
+        for actor in [*(self._engines.values() if self._owns else ()), self._board]:
             ray.kill(actor)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -285,8 +309,7 @@ def start_pool(
     EngineError
         If an engine cannot start, with its reason, or all do not hold the same weights.
     """
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # any other may go
-    board = ray.remote(num_cpus=0, name=f"{name}-board", scheduling_strategy=here)(Board).remote(staleness + 1)
+    board = _start_board(name, staleness)
     on_gpu = has_gpus()
     options: dict[str, Any] = {
         "num_cpus": num_cpus,
@@ -298,7 +321,7 @@ def start_pool(
     }
     engine = ray.remote(**options)(EngineActor)
     names = [f"{name}-{number}" for number in range(engines)]
-    actors = {own: engine.options(name=own).remote(settings, f"{name}-board") for own in names}
+    actors = {own: engine.options(name=own).remote(settings, board[0]) for own in names}
     pool = Pool(actors, board, settings, patience, storage)
     try:
         pulses = {name: ray.get(actor.pulse.remote()) for name, actor in actors.items()}
@@ -306,8 +329,9 @@ def start_pool(
         digests = {pulse.digest for pulse in pulses.values()}
         if len(digests) > 1:
             raise EngineError(f"engines hold different weights from the start: {', '.join(sorted(digests))}")
-        manifest = Manifest(0, "adapter" if settings.adapters else "merged", digests.pop(), 0)
-        ray.get(board.begin.remote(manifest))
+        kind: Literal["adapter", "merged"] = "adapter" if settings.adapters else "merged"
+        manifest = Manifest(0, kind, digests.pop(), 0, board=board[0])
+        ray.get(pool._board.begin.remote(manifest))
     except RayActorError as error:
         pool.close()
         raise EngineError(f"{settings.model}: an engine cannot start: {last_line(error)}") from error
@@ -315,6 +339,13 @@ def start_pool(
         pool.close()
         raise
     return pool
+
+
+def _start_board(name: str, staleness: int) -> tuple[str, Any]:
+    """Its name and itself. It is on this node: any other may go."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    called = f"{name}-board"
+    return called, ray.remote(num_cpus=0, name=called, scheduling_strategy=here)(Board).remote(staleness + 1)
 
 
 def _environment(settings: EngineSettings, threads: int) -> dict[str, str]:

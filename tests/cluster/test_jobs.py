@@ -38,7 +38,7 @@ def test_neither_secrets_nor_data_are_sent(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_another_token_is_refused(nodes: LocalCluster, tmp_path: Path) -> None:
     other = {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    submitted = nodes.submit(tmp_path, "true", **other)
+    submitted = nodes.run(nodes.submission("ours", "true", folder=tmp_path), **other)
     assert submitted.returncode != 0
     assert "Invalid authentication token" in submitted.stderr
     for more in (other, {"RAY_AUTH_MODE": "disabled"}):

@@ -85,7 +85,6 @@ def test_gpt_oss_120b_on_8_gpus(dryrun: Dryrun) -> None:
     ("workers", "lora", "checkpointing", "total", "of_adapters"),
     [
         (8, EXPERTS, True, 53.2, 1.2 + 0.5),
-        (4, EXPERTS, True, 82.1, 3.1 + 1.0),
         (8, LoraSettings(), False, 145.7, 0.0),
     ],
 )

@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import llm
+from cluster.local import LocalCluster
 from hmarl.errors import InputError
 from hmarl.runs import read_rows
 from llm.job import asked_otherwise
@@ -138,6 +140,45 @@ def test_what_cannot_be_done_is_one_line_and_its_traceback_is_in_the_log(tmp_pat
     assert "an engine cannot start: " in ended.stderr
     assert "tensor_parallel: merged weights are published to engines of one device" in ended.stderr
     assert "Traceback (most recent call last)" in (folder / "train.log").read_text()
+
+
+@pytest.mark.slow
+def test_a_language_model_goes_on_without_a_node_and_uses_the_next(
+    done: subprocess.CompletedProcess[str], folder: Path, nodes: LocalCluster, tmp_path: Path
+) -> None:
+    """Two workers that share the model out and two engines that serve its adapter, on two nodes. In the end every
+    prompt was trained on exactly once."""
+    from peft import AutoPeftModelForCausalLM
+
+    run = tmp_path / "model"
+    metrics = run / "metrics.jsonl"
+
+    def workers() -> list[int]:
+        return [row["workers"] for row in read_rows(metrics)]
+
+    command = (
+        *("python", "-m", "llm.train", "grpo", "--quick", "--model", str(folder / "sft" / "final"), "--no-economics"),
+        *("--gradient-accumulation-steps", "1", "--num-generations", "8", "--beta", "0.05", "--learning-rate", "3e-3"),
+        *("--episodes", "800", "--evaluation-episodes", "4", "--compare-episodes", "2"),
+        *("--workers", "2", "--batch-size", "16", "--engines", "2", "--eval-steps", "200", "--save-steps", "5"),
+        *("--max-completion-length", "8", "--output-dir", str(run), "--storage", str(tmp_path / "storage")),
+    )
+    lost = nodes.nodes[-1]
+    with nodes.running(nodes.submission("model", *command)) as until:
+        until(lambda: len(workers()) > 7)
+        lost.kill()
+        until(lambda: 1 in workers())
+        nodes.add(2)
+        until(lambda: workers()[-1] == 2)
+        until((run / "report.html").exists)
+    ledger = list(csv.DictReader((run / "ledger.csv").open()))
+    assert Counter(int(row["number"]) for row in ledger) == Counter(range(800))
+    rows = read_rows(metrics)
+    assert [row["steps"] for row in rows] == list(range(1, 201))
+    assert all(row["mismatch_max"] < 1e-4 for row in rows)
+    assert rows[0]["kl"] == pytest.approx(0, abs=1e-6)
+    assert rows[-1]["kl"] > 0
+    assert {*AutoPeftModelForCausalLM.from_pretrained(run / "final").peft_config} == {"default"}
 
 
 def test_demonstrations_that_ask_otherwise_are_told_of() -> None:

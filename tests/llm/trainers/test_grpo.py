@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,7 @@ def test_judged_by_a_copy_of_itself_and_killed(run_grpo: Callable[..., Any], tmp
     run = run_grpo(tmp_path / "killed", continuation="self")
     killer.join(timeout=1)
     assert "died" in (tmp_path / "killed" / "train.log").read_text()
+    assert read_rows(run.folder / "samples.jsonl") == read_rows(expected.folder / "samples.jsonl")
     _check_same(run, expected)
 
 
@@ -131,45 +132,40 @@ def test_two_workers_share_the_model_out_and_learn_the_same(
     _check_same(run, uninterrupted, ROUNDED)
 
 
-def test_a_killed_worker_costs_nothing_that_is_seen(
-    uninterrupted: Any, run_grpo: Callable[..., Any], tmp_path: Path
-) -> None:
-    killer = threading.Thread(target=_kill_worker_after, args=(tmp_path / "metrics.jsonl", 2), daemon=True)
-    killer.start()
-    run = run_grpo(tmp_path)
-    killer.join(timeout=1)
-    assert "died" in (tmp_path / "train.log").read_text()
-    assert read_rows(tmp_path / "samples.jsonl") == read_rows(uninterrupted.folder / "samples.jsonl")
-    _check_same(run, uninterrupted)
-
-
-def test_it_goes_on_with_another_number_of_workers(
-    uninterrupted: Any, run_grpo: Callable[..., Any], tmp_path: Path
-) -> None:
-    half = run_grpo(tmp_path, episodes=16)
-    shutil.rmtree(half.final)
-    run = run_grpo(tmp_path, workers=2, batch_size=32)
-    _check_same(run, uninterrupted, ROUNDED)
-
-
-def test_adapters_are_published_beside_their_base(
+def test_two_trainings_share_an_engine_and_learn_what_each_does_alone(
     run_grpo: Callable[..., Any], supervised: Any, tmp_path: Path
 ) -> None:
+    """Their adapters are served beside the base in turn."""
     from peft import AutoPeftModelForCausalLM
 
     from llm.rollout.engine import EngineSettings
     from llm.rollout.pool import start_pool
 
+    asked: dict[str, Any] = {"use_lora": True, "lora_r": 8, "episodes": 32, "beta": 0.01}
+    other: dict[str, Any] = {**asked, "lora_r": 4, "seed": 1}
     settings = EngineSettings(str(supervised.final), kind="vllm", max_model_len=128, adapters=1, max_lora_rank=8)
     pool = start_pool(settings, engines=1, num_cpus=0, name="adapters")
     try:
-        run = run_grpo(tmp_path, pool=pool, use_lora=True, lora_r=8, workers=2, batch_size=32, episodes=16, beta=0.01)
+        alone = run_grpo(tmp_path / "alone", pool=pool, **asked)
+        with ThreadPoolExecutor() as threads:
+            first = threads.submit(run_grpo, tmp_path / "first", pool=pool.shared(), **asked)
+            second = threads.submit(run_grpo, tmp_path / "second", pool=pool.shared(), **other)
+        run, different = first.result(), second.result()
     finally:
         pool.close()
-    assert all(row["mismatch_max"] < 1e-4 for row in run.rows)
-    assert run.rows[0]["kl"] == pytest.approx(0, abs=1e-6)
-    assert run.rows[1]["kl"] > 0
-    AutoPeftModelForCausalLM.from_pretrained(run.final)
+    for done in (alone, run, different):
+        assert all(row["mismatch_max"] < 1e-4 for row in done.rows)
+        assert done.rows[0]["kl"] == pytest.approx(0, abs=1e-6)
+        assert done.rows[1]["kl"] > 0
+    _check_same(run, alone)
+    assert {*AutoPeftModelForCausalLM.from_pretrained(different.final).peft_config} == {"default"}
+
+
+def test_engines_without_adapters_are_not_shared(taught_pool: Any) -> None:
+    from llm.rollout.engine import EngineError
+
+    with pytest.raises(EngineError, match="these serve none"):
+        taught_pool.shared()
 
 
 def _check_same(run: Any, expected: Any, apart: float = APART) -> None:
