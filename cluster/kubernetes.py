@@ -25,8 +25,9 @@ def ray_cluster(cluster: Cluster) -> Object:
 
 def ray_job(cluster: Cluster) -> Object:
     """RayJob: a training with nodes of its own, which end with it; a retry goes on where it stopped."""
+    training = f"--network two_store --name on-the-cluster --runs {STORAGE}/runs --wait 900"
     spec = {
-        "entrypoint": f"python -m hmarl.train --network two_store --name on-the-cluster --runs {STORAGE}/runs",
+        "entrypoint": f"python -m hmarl.train {training}",
         "submissionMode": "K8sJobMode",
         "backoffLimit": 3,
         "shutdownAfterJobFinishes": True,

@@ -295,11 +295,14 @@ def _quiet_environment() -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the libraries' deprecation notices and banners out of our output."""
+    """Keep the libraries' deprecation notices and banners out of our output, and what Ray's nodes tell everybody."""
+    import ray._private.worker as worker
+
     quiet = {"ray": logging.ERROR, "ray.rllib": logging.ERROR, "ray.tune": logging.ERROR}
     quiet["ray.rllib.utils.actor_manager"] = logging.CRITICAL  # a runner that is gone is told of by us
     loggers = {name: logging.getLogger(name) for name in quiet}
     levels = {name: logger.level for name, logger in loggers.items()}
+    show, worker.print_to_stdstream = worker.print_to_stdstream, lambda *what, **how: None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
@@ -309,5 +312,6 @@ def _quiet() -> Iterator[None]:
                 logger.setLevel(quiet[name])
             yield
         finally:
+            worker.print_to_stdstream = show
             for name, logger in loggers.items():
                 logger.setLevel(levels[name])

@@ -82,6 +82,8 @@ class Plan:
         What was planned, the model by part, the GPU.
     workers
         That the peak is of: those of the placement, or of all GPUs where none fits.
+    fewest
+        Of them that hold the model: what a run may go on with where nodes are lost.
     peak
         Of a worker.
     engines
@@ -102,6 +104,7 @@ class Plan:
     model: Model
     gpu: Gpu
     workers: int
+    fewest: int
     peak: Peak
     engines: tuple[Engine, ...]
     placement: Placement | None
@@ -129,6 +132,7 @@ class Plan:
         settings = {
             "model": str(model.parent) if model.is_file() else asked.model,
             "workers": self.placement.workers,
+            "min_workers": self.fewest,
             "engines": self.placement.engines,
             "tensor_parallel": self.placement.engine.tensor_parallel,
             "engine": "vllm",

@@ -81,6 +81,7 @@ class Candidate:
             model=self.model,
             gpu=self.gpu,
             workers=self.workers,
+            fewest=next((n for n in range(1, self.workers) if self.fits(n)), self.workers),
             peak=self.peak(self.workers),
             engines=self.engines,
             placement=placement,

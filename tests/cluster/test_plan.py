@@ -99,4 +99,4 @@ def test_gpt_oss_120b_on_two_nodes() -> None:
     assert plan["memory"]["needed"] < plan["memory"]["gpu"]
     assert plan["publish"]["bytes"] == 23_887_872
     assert plan["publish"]["full_bytes"] == pytest.approx(233.7e9, rel=1e-3)
-    assert plan["settings"]["workers"] >= 5
+    assert plan["settings"]["workers"] >= plan["settings"]["min_workers"] >= 5  # 47 GiB on 8, 217 of them shared

@@ -122,3 +122,13 @@ def test_steps_of_a_trial() -> None:
     assert HmarlSweep(steps=1000).seed_steps == 4000
     assert HmarlSweep(network="lost_sales", steps=1000).seed_steps == 1000
     assert LlmSweep(episodes=500, epochs=2).seed_steps == 1000
+
+
+def test_engines_are_shared_by_adapters_alone(tmp_path: Path) -> None:
+    assert "share_engines: with use_lora" in refusal(LlmSweep(share_engines=True))
+    with_experts = LlmSweep(use_lora=True, share_engines=True, expert_targets=["mlp.experts.down_proj"])
+    assert "without expert_targets" in refusal(with_experts)
+    ranks = LlmSweep(use_lora=True, share_engines=True, space=space(tmp_path, "lora_r: {choice: [8, 64, 16]}"))
+    ranks.check()
+    assert ranks.highest_rank == 64
+    assert LlmSweep(use_lora=True, lora_r=4).highest_rank == 4
