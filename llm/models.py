@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -58,6 +59,26 @@ def resolve(name: str, revision: str | None = None) -> Path:
     except OSError as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"model: {name!r}: {kinds}; neither here nor from the hub: {reason}") from error
+
+
+def origin_of(path: Path, name: str) -> str:
+    """What every node can have a model by: its name, built in or of the hub; empty where it lies in a folder alone."""
+    return name if not Path(name).is_dir() and resolve(name) == path else ""
+
+
+def on_this_node(path: str | Path, origin: str) -> Path:
+    """The folder of a model that another node named: itself where this node sees it, else had by its origin.
+
+    Raises
+    ------
+    InputError
+        If this node has neither.
+    """
+    if Path(path).is_dir():
+        return Path(path)
+    if not origin:
+        raise InputError(f"model: {path}: not seen on node {socket.gethostname()}: all nodes must see the folder")
+    return resolve(origin)
 
 
 def base_of(path: Path) -> tuple[Path, Path | None]:

@@ -75,7 +75,7 @@ def engine_to_train(settings: GRPOSettings, path: Path, highest_rank: int | None
     highest_rank
         Of an adapter; that of the settings where left out.
     """
-    from llm.models import base_of
+    from llm.models import base_of, origin_of
     from llm.trainers.precision import weights_type
 
     base, _ = base_of(path)
@@ -88,6 +88,7 @@ def engine_to_train(settings: GRPOSettings, path: Path, highest_rank: int | None
         tensor_parallel=settings.tensor_parallel,
         adapters=settings.staleness + 2 if beside else 0,
         max_lora_rank=highest_rank or settings.lora_r,
+        origin=origin_of(base, settings.model),
     )
 
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -38,6 +38,10 @@ class Pulse:
 
 def make_engine(settings: EngineSettings) -> Engine:
     """The engine that the settings ask for, in this process."""
+    from llm.models import on_this_node
+
+    if os.path.isabs(settings.model):
+        settings = replace(settings, model=str(on_this_node(settings.model, settings.origin)))
     if installed_kind(settings.kind) == "vllm":
         from llm.rollout.vllm_engine import VLLMEngine
 

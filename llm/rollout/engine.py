@@ -145,6 +145,8 @@ class EngineSettings:
         Prompt tokens read at once on a CPU.
     kv_cache_gb
         Memory for keys and values on a CPU, GiB; on a GPU vLLM takes what is left.
+    origin
+        Name that a node has the model by where it does not see the folder.
     warm_tokens
         Prompt tokens and answer tokens of the generation that an engine warms up with.
     """
@@ -159,6 +161,7 @@ class EngineSettings:
     max_lora_rank: int = 16
     max_batched_tokens: int = 4096
     kv_cache_gb: float = 0.25
+    origin: str = ""
     warm_tokens: tuple[int, int] = (32, 4)
 
 

@@ -55,13 +55,16 @@ def grpo(
     """
     import ray
 
+    from llm.models import origin_of
     from llm.trainers import checkpoint
 
     folder = folder.resolve()
     final = folder / FINAL
     if final.exists():
         return final
-    config = {"settings": settings, "task": ray.put(task), "pool": pool, "path": model.resolve()}
+    model = model.resolve()
+    origin = origin_of(model, settings.model)
+    config = {"settings": settings, "task": ray.put(task), "pool": pool, "path": model, "origin": origin}
 
     def give_up() -> bool:
         if name := pool.give_up_one():
@@ -91,15 +94,17 @@ def _words(row: Row) -> str:
 def _loop(config: dict[str, Any]) -> None:
     import ray
 
+    from llm.models import on_this_node
     from llm.trainers import worker
     from llm.trainers.grpo_trainer import make_trainer
     from llm.trainers.validation import Validation
 
     settings: GRPOSettings = worker.shared(config["settings"])
     worker.quiet()
-    dtype = weights_type(settings, config["path"])
-    model, tokenizer = worker.load(settings, config["path"], dtype)
-    trainer = make_trainer(settings, ray.get(config["task"]), config["pool"], model, tokenizer, dtype, config["path"])
+    path = on_this_node(config["path"], config["origin"])
+    dtype = weights_type(settings, path)
+    model, tokenizer = worker.load(settings, path, dtype)
+    trainer = make_trainer(settings, ray.get(config["task"]), config["pool"], model, tokenizer, dtype, path)
     validation = Validation(trainer)
     held = ray.train.get_checkpoint()
     if held is not None:

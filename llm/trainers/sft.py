@@ -47,7 +47,7 @@ def sft(settings: SFTSettings, examples: Sequence[Example], folder: Path, report
     """
     import ray
 
-    from llm.models import load_tokenizer, resolve
+    from llm.models import load_tokenizer, origin_of, resolve
 
     folder = folder.resolve()
     final = folder / FINAL
@@ -56,7 +56,8 @@ def sft(settings: SFTSettings, examples: Sequence[Example], folder: Path, report
     path = resolve(settings.model)
     rows = tokenised(examples, load_tokenizer(path), settings.max_length)
     steps = settings.steps or math.ceil(settings.epochs * len(rows) / settings.rows_a_step)
-    config = {"settings": settings, "path": path, "rows": ray.put(rows), "steps": steps}
+    origin = origin_of(path, settings.model)
+    config = {"settings": settings, "path": path, "origin": origin, "rows": ray.put(rows), "steps": steps}
     wandb = (settings.wandb_project, settings.wandb_entity) if settings.wandb_project else None
     with opened(folder, reporter, "SFT", steps, _words, wandb, settings.model_dump(mode="json")) as journal:
         held = fit(_loop, config, placement_of(settings, folder), journal)
@@ -123,11 +124,13 @@ def _loop(config: dict[str, Any]) -> None:
     from torch.utils.data import Sampler
     from trl import SFTConfig, SFTTrainer
 
+    from llm.models import on_this_node
     from llm.trainers import checkpoint, worker
 
     settings: SFTSettings = worker.shared(config["settings"])
     worker.quiet()
-    model, tokenizer = worker.load(settings, config["path"], weights_type(settings, config["path"]))
+    path = on_this_node(config["path"], config["origin"])
+    model, tokenizer = worker.load(settings, path, weights_type(settings, path))
     rows = ray.get(config["rows"])
 
     class Order(Sampler[int]):

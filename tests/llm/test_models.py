@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from llm.models import (
     export,
     load_model,
     load_tokenizer,
+    on_this_node,
+    origin_of,
     parameter_counts,
     resolve,
 )
@@ -51,6 +54,24 @@ def test_names_of_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         resolve("mine")
     (tmp_path / "mine" / "config.json").touch()
     assert resolve("mine") == tmp_path / "mine"
+
+
+def test_a_node_has_a_model_by_its_name_where_it_does_not_see_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "driver"))
+    path = resolve("tiny")
+    own = tmp_path / "own"
+    shutil.copytree(path, own)
+    assert (origin_of(path, "tiny"), origin_of(own, "tiny"), origin_of(own, str(own))) == ("tiny", "", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "node"))
+    shutil.rmtree(tmp_path / "driver")
+    there = on_this_node(path, "tiny")
+    assert there.is_relative_to(tmp_path / "node")
+    assert (there / "model.safetensors").read_bytes() == (own / "model.safetensors").read_bytes()
+    assert on_this_node(own, "") == own
+    with pytest.raises(InputError, match=r"gone: not seen on node .*: all nodes must see the folder"):
+        on_this_node(tmp_path / "gone", "")
 
 
 def test_a_model_of_the_hub_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
