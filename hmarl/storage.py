@@ -14,7 +14,7 @@ import re
 import shutil
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -95,12 +95,12 @@ class Storage:
         copies = self._copies()
         if not copies or copies[-1] <= self._count():
             return False
+        with self._files.open_input_stream(self._name(copies[-1])) as stream:
+            content = io.BytesIO(stream.read())
         (self.folder / _COUNT).unlink(missing_ok=True)
         for path in self.folder.iterdir():
             if path.name != LOCK:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        with self._files.open_input_stream(self._name(copies[-1])) as stream:
-            content = io.BytesIO(stream.read())
         with tarfile.open(fileobj=content) as archive:
             archive.extractall(self.folder, filter="data")
         (self.folder / _COUNT).write_text(str(copies[-1]))
@@ -140,24 +140,25 @@ class Storage:
         OSError
             If one does not arrive.
         """
-        for path in sorted(self.folder.rglob("*")):
-            name = path.relative_to(self.folder)
-            hidden = any(part.startswith(".") for part in name.parts)
-            if path.is_file() and not hidden and not _NO_RESULTS & {*name.parts}:
-                target = f"{self._path}/{name.as_posix()}"
+        for path, name in self._content(_NO_RESULTS):
+            if path.is_file():
+                target = f"{self._path}/{name}"
                 self._files.create_dir(os.path.dirname(target), recursive=True)
                 self._write(target, path.read_bytes())
 
     def _packed(self) -> bytes:
         content = io.BytesIO()
         with tarfile.open(fileobj=content, mode="w") as archive:
-            for path in sorted(self.folder.iterdir()):
-                if path.name not in (LOCK, _COUNT):
-                    archive.add(path, path.name, filter=self._kept)
+            for path, name in self._content(self.left_out):
+                archive.add(path, name, recursive=False)
         return content.getvalue()
 
-    def _kept(self, entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        return None if os.path.basename(entry.name) in self.left_out else entry
+    def _content(self, without: Collection[str]) -> Iterator[tuple[Path, str]]:
+        """Files and folders with their names in the run; hidden ones belong to this machine, or are being written."""
+        for path in sorted(self.folder.rglob("*")):
+            name = path.relative_to(self.folder)
+            if not any(part.startswith(".") or part in without for part in name.parts):
+                yield path, name.as_posix()
 
     def _write(self, path: str, content: bytes) -> None:
         """A bucket shows an object when it is whole; a folder shows a file that is renamed."""

@@ -1,9 +1,10 @@
 """Nodes come and go while trainings run on them: real ones are killed, told that they will be taken away, and added.
 
-That of a language model is in tests/llm/test_train.py."""
+Reinforcement learning of a language model is in tests/llm/test_train.py."""
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,29 @@ def test_submitted_agents_go_on_without_a_node_and_use_the_next(nodes: LocalClus
         nodes.stop("second")
     kept = [row["steps"] for row in read_rows(second)]
     assert kept[: kept.index(done)] == steps[: steps.index(done)]
+
+
+def test_a_language_model_heeds_the_notice_that_a_node_goes(nodes: LocalCluster, tmp_path: Path) -> None:
+    """Three workers on two nodes of two; checkpoints would be far apart. No step is done again."""
+    metrics, log = tmp_path / "metrics.jsonl", tmp_path / "train.log"
+    asked = (
+        *("sft", "--model", "tiny", "--demonstrations", "3", "--batch-size", "8", "--workers", "3"),
+        *("--steps", "1000000", "--save-steps", "1000000", "--output-dir", str(tmp_path), "--address", nodes.address),
+    )
+
+    def alone() -> list[dict[str, Any]]:
+        return [row for row in read_rows(metrics) if row["workers"] == 1]
+
+    going = nodes.nodes[-1]
+    with nodes.running([sys.executable, "-m", "llm.train", *asked]) as until:
+        until(lambda: len(read_rows(metrics)) > 3)
+        nodes.notice(going, 3600)
+        until(alone)
+    (told,) = re.findall(r"a node is about to be taken away after step (\d+): starting again", log.read_text())
+    assert alone()[0]["steps"] == int(told) + 1
+    assert [row["steps"] for row in read_rows(metrics)] == list(range(1, len(read_rows(metrics)) + 1))
+    going.kill()
+    nodes.add(2)
 
 
 def test_a_sweep_goes_on_without_a_node_and_uses_the_next(nodes: LocalCluster, tmp_path: Path) -> None:
