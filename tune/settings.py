@@ -72,6 +72,8 @@ class _Sweep(BaseModel):
         InputError
         """
         space = self.searched
+        if getattr(self, "storage", None) is not None:
+            raise InputError("storage: of one training: a sweep is in its folder alone, which all nodes must see")
         if self.search == "grid" and self.trials and self.trials != self.number:
             raise InputError(
                 f"trials: {self.trials}: the grid of {', '.join(space.root)} has {self.number:,}: so many, or other "

@@ -132,3 +132,8 @@ def test_engines_are_shared_by_adapters_alone(tmp_path: Path) -> None:
     ranks.check()
     assert ranks.highest_rank == 64
     assert LlmSweep(use_lora=True, lora_r=4).highest_rank == 4
+
+
+@pytest.mark.parametrize("kind", [HmarlSweep, LlmSweep])
+def test_trials_are_not_kept_in_a_storage(kind: type[_Sweep]) -> None:
+    assert "storage: of one training" in refusal(kind.model_validate({"storage": "s3://bucket/runs"}))
