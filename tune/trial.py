@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from ray import tune as ray_tune
 
+from hmarl.errors import InputError
 from tune.record import Row, Trial
 from tune.search import NUMBER, PARAMETERS, REPLAYED, SCORE, STEPS
 from tune.settings import HmarlSweep, Sweep
@@ -30,6 +32,10 @@ def run_trial(told: dict[str, Any], sweep: Sweep, folder: str, pool: Any = None)
     pool
         Engines that all trials share.
     """
+    if not (Path(folder) / f"{sweep.half}.yaml").exists():
+        raise InputError(
+            f"{folder}: not seen on node {socket.gethostname()}: a sweep's folder must be seen on all nodes"
+        )
     trial = Trial(Path(folder), told["trial"][NUMBER])
     population = sweep.scheduler == "pbt"
     held = ray_tune.get_checkpoint()

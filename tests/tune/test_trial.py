@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hmarl.errors import InputError
 from hmarl.progress import Reporter
 from tune import trial_hmarl
 from tune.job import LOG
 from tune.record import Trial
 from tune.settings import HmarlSweep
+from tune.trial import run_trial
 
 PARAMETERS = {"learning_rate": 1e-3, "hidden": [8]}
 
@@ -96,3 +99,10 @@ def test_all_seeds_are_judged_on_the_same_paths(sweep: HmarlSweep) -> None:
         training.network, make_policy("base_stock", training.network), replications=16, seed=1, split="validation"
     )
     assert found[0] != paths.mean("cost")
+
+
+def test_a_node_that_does_not_see_the_sweep_says_so(tmp_path: Path) -> None:
+    told = {"trial": {"number": 0, "parameters": PARAMETERS}}
+    with pytest.raises(InputError, match=r"elsewhere: not seen on node .*: a sweep's folder must be seen on all nodes"):
+        run_trial(told, HmarlSweep(), str(tmp_path / "elsewhere"))
+    assert not (tmp_path / "elsewhere").exists()
