@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -112,8 +114,11 @@ def test_a_killed_sweep_goes_on_and_repeats_no_finished_trial(small: dict[str, A
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    family = psutil.Process(process.pid).children(recursive=True)
+    trying = [child for child in family if tries(child)]
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30)
+    assert psutil.wait_procs(trying, timeout=60)[1] == []  # trials go on until they know
     before = {trial.number: trial.rows for trial in read_trials(folder) if trial.status != "unfinished"}
     runs = {number: digest(Trial(folder, number)) for number in before}
     left = sweep_again("--name", "first", "--runs", small["runs"], "--resume")
@@ -130,6 +135,13 @@ def test_a_killed_sweep_goes_on_and_repeats_no_finished_trial(small: dict[str, A
     again = sweep_again("--name", "first", "--runs", small["runs"])
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)
     assert "there is a sweep: --resume goes on with it" in again.stderr
+
+
+def tries(process: psutil.Process) -> bool:
+    """Whether it is a trial's."""
+    with contextlib.suppress(psutil.Error):
+        return "ImplicitFunc" in " ".join(process.cmdline())
+    return False
 
 
 def digest(trial: Trial) -> list[tuple[str, int]]:
