@@ -78,7 +78,6 @@ class Storage:
     def __init__(self, address: str, folder: Path, left_out: tuple[str, ...] = ()) -> None:
         from pyarrow.fs import FileSystem
 
-        check_storage(address)
         self.address, self.folder, self.left_out = address, folder, left_out
         self._pushed = 0.0
         self.failed = ""  # why the last copy did not arrive
@@ -195,7 +194,10 @@ def storage_of(storage: str | None, name: str, folder: Path, left_out: tuple[str
     name, folder, left_out
         Of this run.
     """
-    return None if storage is None else Storage(below(storage, name), folder, left_out)
+    if storage is None:
+        return None
+    check_storage(storage)
+    return Storage(below(storage, name), folder, left_out)
 
 
 @contextlib.contextmanager

@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
 _OBJECT_STORE = 1024**3  # bytes, for weights on their way
 _LOOKED_AT = 64  # prompts
-_LEFT_OUT = (
-    "training",
-    "final",
-)  # of the copies of a run: Ray Train keeps its checkpoints itself, which have the model
+_LEFT_OUT = ("training", "final")  # of a run's copies: Ray Train keeps its checkpoints itself, the model in them
 _KEPT_EVERY = 2.0  # seconds
 Listener = Callable[[dict[str, Any]], None]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.local import free_port
 from hmarl.errors import Failed, InputError
 from hmarl.storage import Storage, below, check_storage, kept
 
@@ -20,9 +21,7 @@ from hmarl.storage import Storage, below, check_storage, kept
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
     """The address of one on a server that speaks S3."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = free_port()
     log = subprocess.DEVNULL
     server = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log

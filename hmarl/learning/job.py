@@ -39,7 +39,7 @@ from hmarl.policies.validation import require_valid
 from hmarl.progress import Reporter
 from hmarl.report.comparison import OPTIMAL, Comparison, compare
 from hmarl.runs import read_rows
-from hmarl.storage import Storage, check_storage, publish
+from hmarl.storage import Storage, publish
 
 if TYPE_CHECKING:
     from hmarl.learning.training import PhaseTraining
@@ -74,8 +74,6 @@ class Training:
     def prepare(cls, settings: TrainSettings, network: Network | None) -> Training:
         """Read and check everything that can be wrong before anything is written."""
         folder = run_folder(settings.run_name, settings.runs)
-        if settings.storage is not None:
-            check_storage(settings.storage)
         for name in settings.compared_rules:
             if name not in POLICIES:
                 raise unknown("rules", name, POLICIES)
